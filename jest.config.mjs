@@ -1,0 +1,38 @@
+const shared = {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: {
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+    '^nestjs-cache-contract$': '<rootDir>/lib/index.ts',
+  },
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: {
+          target: 'es2022',
+          keepClassNames: true,
+          parser: { syntax: 'typescript', decorators: true },
+          transform: {
+            legacyDecorator: true,
+            decoratorMetadata: true,
+            useDefineForClassFields: true,
+          },
+        },
+        module: { type: 'es6' },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+};
+
+const kinds = (...folders) => folders.map((folder) => `<rootDir>/test/${folder}/**/*.spec.ts`);
+
+/** `fast` runs in parallel; `serial` holds the tests that open ports or compile, one after another. */
+export default {
+  projects: [
+    { ...shared, displayName: 'fast', testMatch: kinds('unit', 'property') },
+    { ...shared, displayName: 'serial', testMatch: kinds('integration', 'e2e', 'docs', 'types') },
+    { ...shared, displayName: 'package', testMatch: kinds('package') },
+  ],
+};

@@ -1,0 +1,92 @@
+import cluster from 'node:cluster';
+import {
+  Logger,
+  Module,
+  type DynamicModule,
+  type MiddlewareConsumer,
+  type NestModule,
+} from '@nestjs/common';
+import { APP_INTERCEPTOR, DiscoveryModule } from '@nestjs/core';
+import { checkOptions } from './contract/check-options.js';
+import type { AnyEntity } from './contract/entity.js';
+import { MODULE_OPTIONS } from './contract/options.js';
+import { ProcessSingleflight, Singleflight } from './coordination/singleflight.js';
+import { Binder } from './nest/binder.js';
+import { INTERCEPTOR } from './nest/binding.js';
+import { CacheBoot } from './nest/boot.js';
+import { CacheStrategyInterceptor } from './nest/cache-strategy.interceptor.js';
+import { Engine } from './nest/engine.js';
+import { EntityCache } from './nest/entity-cache.js';
+import { cacheProvider } from './nest/inject-cache.decorator.js';
+import {
+  ASYNC_OPTIONS_TYPE,
+  CACHE_MODULE_OPTIONS,
+  ConfigurableModuleClass,
+  OPTIONS_TYPE,
+} from './nest/module-definition.js';
+import { Clock, SystemClock } from './time/clock.js';
+
+function createEngine(options: unknown, clock: Clock, flights: Singleflight): Engine {
+  const place = { owner: 'CacheModule', path: '', at: 'CacheModule.forRoot()' };
+  // Faults are reported by the boot check, together with all others.
+  const { known } = checkOptions(MODULE_OPTIONS, options, place);
+  const logger = new Logger('CacheModule');
+  return new Engine({
+    namespace: (known.namespace as string | undefined) ?? 'cache',
+    clock,
+    flights,
+    surroundings: { worker: cluster.isWorker },
+    warn: (message) => logger.warn(message),
+  });
+}
+
+/** Import `CacheModule.forRoot()` once, in the root module. It is global. */
+@Module({
+  imports: [DiscoveryModule],
+  providers: [
+    { provide: Clock, useClass: SystemClock },
+    { provide: Singleflight, useClass: ProcessSingleflight },
+    {
+      provide: Engine,
+      useFactory: createEngine,
+      inject: [CACHE_MODULE_OPTIONS, Clock, Singleflight],
+    },
+    CacheStrategyInterceptor,
+    { provide: INTERCEPTOR, useExisting: CacheStrategyInterceptor },
+    { provide: APP_INTERCEPTOR, useExisting: CacheStrategyInterceptor },
+    EntityCache,
+    Binder,
+    CacheBoot,
+  ],
+  exports: [INTERCEPTOR, EntityCache],
+})
+export class CacheModule extends ConfigurableModuleClass implements NestModule {
+  constructor(private readonly interceptor: CacheStrategyInterceptor) {
+    super();
+  }
+
+  configure(consumer: MiddlewareConsumer): void {
+    consumer
+      .apply((_request: unknown, _response: unknown, next: () => void) =>
+        this.interceptor.open(next),
+      )
+      .forRoutes('{*path}');
+  }
+
+  static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+    return super.forRoot(options);
+  }
+
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    return super.forRootAsync(options);
+  }
+
+  /** Makes `@InjectCache(entity)` work for these entities, and includes them in the boot check. */
+  static forFeature(entities: readonly AnyEntity[]): DynamicModule {
+    const providers = entities.map(cacheProvider);
+    return { module: CacheFeature, providers, exports: providers.map(({ provide }) => provide) };
+  }
+}
+
+@Module({})
+class CacheFeature {}

@@ -1,0 +1,152 @@
+import type { Fault } from '../errors/configuration.error.js';
+import { closest, show } from '../errors/wording.js';
+import { formatDuration, parseDuration } from '../time/duration.js';
+import type { Known, Option, Options } from './options.js';
+
+/** Where options were written, as reports name it. */
+export interface Place {
+  /** The owner of the options, as a subject: "entity 'profile'". */
+  readonly owner: string;
+  /** Prefix of their names: `read.` for the options of a read strategy. */
+  readonly path: string;
+  readonly at: string;
+}
+
+/** Given options with every default filled in, durations in milliseconds; and what is wrong with them. */
+export function checkOptions(
+  options: Options,
+  given: unknown,
+  place: Place,
+  above: Known = {},
+): { known: Known; faults: Fault[] } {
+  const faults: Fault[] = [];
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    const name = place.path === '' ? 'the options' : `\`${place.path.slice(0, -1)}\``;
+    faults.push({
+      code: 'CACHE_OPTION_INVALID',
+      problem: `${name} of ${place.owner} must be an object of options, got ${show(given)}.`,
+      at: place.at,
+      fix: `write { ${Object.keys(options)[0]}: … }.`,
+    });
+    return { known: above, faults };
+  }
+  const written = given as Known;
+  for (const name of Object.keys(written)) {
+    if (!Object.hasOwn(options, name)) faults.push(unknown(name, options, place));
+  }
+  const known: { [option: string]: unknown } = { ...above };
+  for (const [name, option] of Object.entries(options)) {
+    if (written[name] !== undefined) {
+      const parsed = parse(option, written[name]);
+      if (parsed === undefined) faults.push(invalid(name, option, written[name], place));
+      known[name] = parsed;
+    } else if (option.required) {
+      faults.push(missing(name, option, place));
+    } else if (faults.length === 0) {
+      known[name] = option.standard?.(known);
+    }
+  }
+  return { known, faults };
+}
+
+function parse(option: Option, value: unknown): unknown {
+  switch (option.kind) {
+    case 'duration': {
+      const ms = parseDuration(value);
+      return ms !== undefined && ms >= option.min && ms <= option.max ? ms : undefined;
+    }
+    case 'count':
+      return Number.isInteger(value) && within(option, value as number) ? value : undefined;
+    case 'fraction':
+      return typeof value === 'number' && within(option, value) ? value : undefined;
+    case 'choice':
+      return option.choices.includes(value as string) ? value : undefined;
+    case 'strategy': {
+      const kind = (value as { kind?: unknown } | null)?.kind;
+      return typeof kind === 'string' && Object.hasOwn(option.strategies, kind) ? value : undefined;
+    }
+    case 'name':
+      return typeof value === 'string' && option.pattern.test(value) ? value : undefined;
+    case 'function':
+      return typeof value === 'function' ? value : undefined;
+    case 'options':
+      return value;
+  }
+}
+
+function within({ min, max }: { min: number; max: number }, value: number): boolean {
+  return value >= min && value <= max;
+}
+
+/** What an option takes, as messages and docs/options.md say it. */
+export function expectation(option: Option): string {
+  switch (option.kind) {
+    case 'duration':
+      return `a duration from ${formatDuration(option.min)} to ${formatDuration(option.max)}`;
+    case 'count':
+      return `a whole number from ${option.min} to ${option.max}`;
+    case 'fraction':
+      return `a number from ${option.min} to ${option.max}`;
+    case 'choice':
+      return option.choices.map((choice) => `'${choice}'`).join(' or ');
+    case 'strategy':
+      return Object.values(option.strategies).join(' or ');
+    case 'name':
+      return 'letters, digits, `-`, `_` and `.`, 1 to 64 of them';
+    case 'function':
+      return 'a function';
+    case 'options':
+      return 'an object of options';
+  }
+}
+
+function unknown(name: string, options: Options, place: Place): Fault {
+  const meant = closest(name, Object.keys(options));
+  return {
+    code: 'CACHE_OPTION_UNKNOWN',
+    problem: `${place.owner} has no option \`${place.path}${name}\`.`,
+    at: place.at,
+    fix: meant
+      ? `write \`${meant}\` instead of \`${name}\`.`
+      : `remove it; the options are ${Object.keys(options).join(', ')}.`,
+  };
+}
+
+function missing(name: string, option: Option, place: Place): Fault {
+  return {
+    code: 'CACHE_OPTION_MISSING',
+    problem: `${place.owner} says nothing about \`${place.path}${name}\`: expected ${expectation(option)}.`,
+    at: place.at,
+    fix: `add \`${name}: ${example(option)}\`.`,
+  };
+}
+
+function invalid(name: string, option: Option, got: unknown, place: Place): Fault {
+  return {
+    code: 'CACHE_OPTION_INVALID',
+    problem: `\`${place.path}${name}\` of ${place.owner} must be ${expectation(option)}, got ${show(got)}.`,
+    at: place.at,
+    fix: repair(option, got),
+  };
+}
+
+function repair(option: Option, got: unknown): string {
+  if (option.kind === 'strategy' && typeof got === 'function') {
+    return `call it: write one of ${expectation(option)}.`;
+  }
+  if (option.kind === 'duration' && parseDuration(got) === undefined) {
+    return "write milliseconds as a number, or one number with one unit: '250ms', '30s', '5m', '1h', '7d'.";
+  }
+  return `write ${expectation(option)}${option.standardText ? `, or leave it out for ${option.standardText}` : ''}.`;
+}
+
+function example(option: Option): string {
+  switch (option.kind) {
+    case 'duration':
+      return "'1m'";
+    case 'strategy':
+      return expectation(option);
+    default:
+      return '…';
+  }
+}

@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import { CacheUsageError } from '../errors/cache.error.js';
+import { show } from '../errors/wording.js';
+
+/** One part of a key, compared by its text: `42` and `'42'` are the same part; `null` equals only `null`. */
+export type KeyPart = string | number | bigint | boolean | null;
+/** Key of an entry within its entity: a scalar, or a tuple of parts. */
+export type EntityKey = string | number | bigint | readonly [KeyPart, ...KeyPart[]];
+
+/** Longer ids are replaced by their SHA-256, so that nobody can fill the memory with long keys. */
+export const MAX_ID_LENGTH = 256;
+
+// A scalar's id is the scalar's own text, which makes the lookup of a string key free of work.
+// The ids of tuples and hashes begin with a lone surrogate, which no scalar may contain: they cannot meet.
+const TUPLE = '\ud800';
+const HASH = '\ud801';
+
+/**
+ * The id of an entry in its entity's tables. Two keys have one id exactly if they are equal part by part, by text.
+ *
+ * @throws {CacheUsageError} CACHE_KEY_INVALID
+ */
+export function idOf(key: EntityKey, entity: string): string {
+  const id = Array.isArray(key) ? tupleId(key, entity) : text(key, entity);
+  if (id === '') throw refused(entity, 'not empty', key);
+  return id.length > MAX_ID_LENGTH
+    ? HASH + createHash('sha256').update(id, 'utf16le').digest('base64url')
+    : id;
+}
+
+/** A one-part tuple is not its part: `'a'` and `['a']` are keys of different entities in practice. */
+function tupleId(parts: readonly unknown[], entity: string): string {
+  if (parts.length === 0) throw refused(entity, 'not empty', parts);
+  return TUPLE + parts.map((part) => partText(part, entity)).join('/');
+}
+
+function partText(part: unknown, entity: string): string {
+  if (part === null) return '%null'; // no text becomes this: a literal `%` is written `%25`
+  if (typeof part === 'boolean') return String(part);
+  return text(part, entity).replace(/[%/]/g, (sign) => (sign === '%' ? '%25' : '%2F'));
+}
+
+function text(part: unknown, entity: string): string {
+  switch (typeof part) {
+    case 'string':
+      if (!part.isWellFormed())
+        throw refused(entity, 'well-formed text', part, ' with a lone surrogate');
+      return part;
+    case 'number':
+      if (!Number.isFinite(part) || Object.is(part, -0))
+        throw refused(entity, 'a finite number other than -0', part);
+      return String(part);
+    case 'bigint':
+      return String(part);
+    default:
+      throw refused(entity, 'a string, a number, a bigint or a tuple of such parts', part);
+  }
+}
+
+function refused(entity: string, expected: string, got: unknown, detail = ''): CacheUsageError {
+  // The text of a key may name a person; what is wrong with it can be said without it.
+  const shown = typeof got === 'string' ? `a string of ${got.length} characters` : show(got);
+  return new CacheUsageError(
+    'CACHE_KEY_INVALID',
+    `A key of '${entity}' must be ${expected}, got ${shown}${detail}. ` +
+      `Fix: look at what is passed as the key, or at the key function of the decorator.`,
+  );
+}

@@ -1,0 +1,36 @@
+/**
+ * How the value of a record is handed to a caller.
+ *
+ * - `shared`: a primitive, or plain data frozen through and through: everybody gets the same.
+ * - `copied`: holds a Date, Map, Set or binary, which freezing does not protect: everybody gets a copy.
+ * - `revived`: plain data of a class instance: everybody gets an instance of their own, made by `revive`.
+ * - `thrown`: the error the loader threw for something that does not exist: everybody gets it thrown.
+ */
+export type HandOut = 'shared' | 'copied' | 'revived' | 'thrown';
+
+/**
+ * What the cache remembers of one load.
+ *
+ * Times are whole milliseconds of the monotonic clock: small integers live inside the object, fractions beside it.
+ */
+export class CacheRecord {
+  /** Set by a hit, cleared by the table's hand when it looks for something to evict. */
+  visited = false;
+
+  constructor(
+    readonly value: unknown,
+    readonly handOut: HandOut,
+    /** When the load began: what the source said after this moment may be missing from the value. */
+    readonly loadedAt: number,
+    /** From this moment on the value is not fresh. */
+    readonly softExpiry: number,
+    readonly loadMs: number,
+    /** Estimated size of the value in memory. */
+    readonly bytes: number,
+  ) {}
+
+  /** The source said that there is nothing under this key. */
+  get absent(): boolean {
+    return this.value === null || this.handOut === 'thrown';
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * What every error of this package has in common.
+ *
+ * Narrow by `code`, not by class: a code survives two installed copies of the package, `instanceof` does not.
+ * An error of the loader itself is never wrapped in one of these; it reaches the caller as it was thrown.
+ */
+export abstract class CacheError extends Error {
+  /** Stable across releases; the text of the message is not. */
+  abstract readonly code: string;
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** A call that cannot be meant: refused before anything is read, loaded or written. */
+export class CacheUsageError extends CacheError {
+  constructor(
+    readonly code:
+      /** The key is not a usable one: empty, `NaN`, `-0`, a lone surrogate, or not a key at all. */
+      | 'CACHE_KEY_INVALID'
+      /** What was given as an entity was not made by `entity()`. */
+      | 'CACHE_ENTITY_EXPECTED',
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** The loader neither resolved nor rejected within the entity's `loadTimeout`. */
+export class CacheLoadTimeoutError extends CacheError {
+  readonly code = 'CACHE_LOAD_TIMEOUT';
+
+  constructor(
+    readonly entity: string,
+    readonly loadTimeoutMs: number,
+  ) {
+    super(
+      `Loading an entry of '${entity}' took longer than its loadTimeout of ${loadTimeoutMs} ms. ` +
+        `The loader's signal (currentLoad().signal) was aborted; nothing was stored. ` +
+        `Fix: make the loader faster, hand it the signal, or raise loadTimeout in the contract of '${entity}'.`,
+    );
+  }
+}

@@ -1,0 +1,88 @@
+import { channel, type ChannelListener } from 'node:diagnostics_channel';
+
+/** What every event tells. Never a value, never a key: those may name a person. */
+export interface CacheEvent {
+  /** `namespace` of the application's `CacheModule`. */
+  readonly namespace: string;
+  readonly entity: string;
+  /** Number of the request, equal for all that one request causes; absent outside a request. */
+  readonly request?: number;
+  /** Controller, resolver or message handler, as `ClassName.method`; absent in guards and outside a request. */
+  readonly handler?: string;
+}
+
+/** Why an event about one entry can be tied to others about the same entry, without naming it. */
+interface OfEntry extends CacheEvent {
+  /** Hash of the key within its entity. */
+  readonly entry: string;
+}
+
+/** All events, by name. Each is published on the diagnostics channel `nestjs-cache-contract:<name>`. */
+export interface CacheEvents {
+  /** Answered from the local tier. */
+  hit: OfEntry & { readonly ageMs: number; readonly savedMs: number; readonly absent: boolean };
+  /** Not answered from the local tier: the entry was absent or past its ttl. */
+  miss: OfEntry & { readonly reason: 'absent' | 'expired' };
+  /** A miss that joined a load under way. */
+  join: OfEntry;
+  /** The method ran as if there were no cache. */
+  bypass: CacheEvent & { readonly reason: 'strategy' | 'context' | 'own load' | 'closed' };
+  /** A loader ended. `absent`: it said that there is nothing. `failed`: it threw anything else. */
+  load: OfEntry & {
+    readonly outcome: 'loaded' | 'absent' | 'undefined' | 'failed' | 'timed out';
+    readonly loadMs: number;
+  };
+  /** A loaded value was stored, or not: its key was invalidated meanwhile, or it cannot be stored. */
+  fill: OfEntry & {
+    readonly outcome: 'stored' | 'invalidated meanwhile' | 'unstorable' | 'too large';
+    readonly bytes: number;
+  };
+  /** Entries were invalidated: one, or all of the entity. */
+  invalidate: CacheEvent & { readonly entry?: string; readonly held: number };
+  /** An entry made room for another. */
+  evict: OfEntry;
+  /** A fault that no caller sees, because the cache dealt with it. */
+  fault: CacheEvent & { readonly code: AbsorbedFault; readonly message: string };
+}
+
+export type AbsorbedFault =
+  /** A loaded value cannot be kept; it was returned and not stored. */
+  | 'CACHE_VALUE_UNSTORABLE'
+  /** A function of the contract or of a decorator threw. */
+  | 'CACHE_CALLBACK_FAILED'
+  /** The keys to invalidate could not be told. */
+  | 'CACHE_KEYS_UNKNOWN'
+  /** A loader failed after its load had timed out. */
+  | 'CACHE_LATE_FAILURE';
+
+export type CacheEventName = keyof CacheEvents;
+
+const CHANNEL = 'nestjs-cache-contract:';
+
+/**
+ * Calls `listener` for each event of this name in this process; returns what ends it.
+ *
+ * The same as `subscribe('nestjs-cache-contract:<name>', …)` of `node:diagnostics_channel`, with types. Listeners run
+ * synchronously inside the call they tell of: be short. An event nobody listens to is not even built.
+ */
+export function onCacheEvent<Name extends CacheEventName>(
+  name: Name,
+  listener: (event: CacheEvents[Name]) => void,
+): () => void {
+  const heard: ChannelListener = (event) => listener(event as CacheEvents[Name]);
+  channel(CHANNEL + name).subscribe(heard);
+  return () => channel(CHANNEL + name).unsubscribe(heard);
+}
+
+/** The channels, by event. Ask `hasSubscribers` before building an event. */
+export const channels = {
+  hit: channel(`${CHANNEL}hit`),
+  miss: channel(`${CHANNEL}miss`),
+  join: channel(`${CHANNEL}join`),
+  bypass: channel(`${CHANNEL}bypass`),
+  load: channel(`${CHANNEL}load`),
+  fill: channel(`${CHANNEL}fill`),
+  invalidate: channel(`${CHANNEL}invalidate`),
+  evict: channel(`${CHANNEL}evict`),
+  fault: channel(`${CHANNEL}fault`),
+} satisfies { [Name in CacheEventName]: ReturnType<typeof channel> };

@@ -1,0 +1,45 @@
+import type { Singleflight } from '../coordination/singleflight.js';
+import { idOf, type EntityKey } from '../entry/key.js';
+import type { EventSource, Trace } from '../events/event-source.js';
+import { channels } from '../events/events.js';
+import type { EntityState } from '../store/entity-state.js';
+
+/** Where an invalidation stands: `'acknowledged'` once no reader can get the old value any more. */
+export type InvalidationOutcome = 'acknowledged';
+
+/**
+ * Takes entries out of use.
+ *
+ * The order is what keeps the promise "no call that starts after this returned gets a value whose load started
+ * before": first the load under way loses the right to store its value and to be joined, then the entry goes.
+ * Both happen in one turn, so nothing comes between.
+ */
+export class Invalidator {
+  constructor(
+    private readonly flights: Singleflight,
+    private readonly events: EventSource,
+  ) {}
+
+  /** @throws {CacheUsageError} CACHE_KEY_INVALID */
+  invalidate(state: EntityState, key: EntityKey, trace?: Trace): InvalidationOutcome {
+    const { entity } = state.policy;
+    const id = idOf(key, entity);
+    this.flights.poison(entity, id);
+    const held = state.table.delete(id) ? 1 : 0;
+    if (channels.invalidate.hasSubscribers) {
+      this.events.publish('invalidate', { ...this.events.ofEntry(entity, id, trace), held });
+    }
+    return 'acknowledged';
+  }
+
+  invalidateFamily(state: EntityState, trace?: Trace): InvalidationOutcome {
+    const { entity } = state.policy;
+    this.flights.poison(entity);
+    const held = state.table.size;
+    state.table.clear();
+    if (channels.invalidate.hasSubscribers) {
+      this.events.publish('invalidate', { ...this.events.ofEntity(entity, trace), held });
+    }
+    return 'acknowledged';
+  }
+}

@@ -1,0 +1,79 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { DiscoveryService } from '@nestjs/core';
+import type { Fault } from '../errors/configuration.error.js';
+import { bind, decorationsOf } from './binding.js';
+import { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
+
+type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
+
+/**
+ * Finds the classes with decorated methods, and gives those objects their interceptor that Nest did not construct:
+ * property injection reaches what Nest constructs, not what a factory or a value provider brings along.
+ */
+@Injectable()
+export class Binder {
+  constructor(
+    @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
+    @Inject(CacheStrategyInterceptor) private readonly interceptor: CacheStrategyInterceptor,
+  ) {}
+
+  bindAll(): { types: Set<object>; faults: Fault[] } {
+    const types = new Set<object>();
+    const faults: Fault[] = [];
+    for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
+      const type = this.typeOf(wrapper, faults);
+      if (type !== undefined && decorationsOf(type).length > 0) types.add(type);
+    }
+    return { types, faults };
+  }
+
+  private typeOf(wrapper: Wrapper, faults: Fault[]): object | undefined {
+    const isFactory = Array.isArray(wrapper.inject);
+    if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) {
+      if (isFactory) this.bindWhatItMakes(wrapper);
+      return isFactory ? undefined : (wrapper.metatype as object);
+    }
+    const instance = wrapper.instance as unknown;
+    if (typeof instance !== 'object' || instance === null) return undefined;
+    const type = instance.constructor as object | undefined;
+    if (type === undefined || decorationsOf(type).length === 0) return undefined;
+    faults.push(...this.bindOne(instance, (type as { name: string }).name));
+    return type;
+  }
+
+  /** A factory in request or transient scope makes its objects later, so the factory itself is taken along. */
+  private bindWhatItMakes(wrapper: Wrapper): void {
+    const make = wrapper.metatype as (...dependencies: unknown[]) => unknown;
+    wrapper.metatype = async (...dependencies: unknown[]) => {
+      const made = await make(...dependencies);
+      if (typeof made === 'object' && made !== null && decorationsOf(made.constructor).length > 0) {
+        bind(made, this.interceptor);
+      }
+      return made;
+    };
+  }
+
+  private bindOne(instance: object, name: string): Fault[] {
+    if (!Object.isExtensible(instance)) {
+      return [
+        {
+          code: 'CACHE_PROVIDER_FROZEN',
+          problem: `the instance of ${name} is frozen, so it cannot be given its cache.`,
+          at: name,
+          fix: 'provide it unfrozen, or let Nest construct it.',
+        },
+      ];
+    }
+    const before = bind(instance, this.interceptor);
+    if (before === undefined || before === this.interceptor || before.engine.closed) return [];
+    bind(instance, before);
+    return [
+      {
+        code: 'CACHE_PROVIDER_SHARED',
+        problem: `one instance of ${name} is provided to two running applications, each with a cache of its own.`,
+        at: name,
+        fix: 'make an instance for each application, for instance with useFactory instead of useValue.',
+      },
+    ];
+  }
+}

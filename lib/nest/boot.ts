@@ -1,0 +1,121 @@
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
+import { diverges } from '../contract/boot-rules.js';
+import { checkOptions } from '../contract/check-options.js';
+import { MODULE_OPTIONS } from '../contract/options.js';
+import { CacheConfigurationError, type Fault } from '../errors/configuration.error.js';
+import { Binder } from './binder.js';
+import { decorationsOf, type Binding } from './binding.js';
+import { Engine } from './engine.js';
+import { CACHE_MODULE_OPTIONS } from './module-definition.js';
+
+/**
+ * Looks at the whole application before anything else of it starts, and refuses to start with faults: all of all
+ * classes and contracts at once. Global modules come first when Nest calls its hooks, so no user's hook runs before.
+ */
+@Injectable()
+export class CacheBoot implements OnModuleInit, OnApplicationShutdown {
+  constructor(
+    @Inject(Binder) private readonly binder: Binder,
+    @Inject(ModulesContainer) private readonly modules: ModulesContainer,
+    @Inject(Engine) private readonly engine: Engine,
+    @Inject(CACHE_MODULE_OPTIONS) private readonly options: unknown,
+  ) {}
+
+  onModuleInit(): void {
+    const place = { owner: 'CacheModule', path: '', at: 'CacheModule.forRoot()' };
+    const { types, faults: unbound } = this.binder.bindAll();
+    const faults = [
+      ...checkOptions(MODULE_OPTIONS, this.options, place).faults,
+      ...this.moduleTwice(),
+      ...unbound,
+      ...this.examine(types),
+      ...this.engine.entities.faults(),
+    ];
+    if (faults.length > 0) throw new CacheConfigurationError(faults);
+    this.warnOfWorkers();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.engine.close();
+  }
+
+  private moduleTwice(): Fault[] {
+    const times = [...this.modules.values()].filter((module) =>
+      module.providers.has(CacheBoot),
+    ).length;
+    if (times < 2) return [];
+    return [
+      {
+        code: 'CACHE_MODULE_TWICE',
+        problem: `CacheModule.forRoot() is imported ${times} times with different options.`,
+        at: 'CacheModule.forRoot()',
+        why: 'it is global: which of the caches a class gets would be chance.',
+        fix: 'import it once, in the root module; elsewhere nothing, or CacheModule.forFeature().',
+      },
+    ];
+  }
+
+  private examine(types: Iterable<object>): Fault[] {
+    const faults: Fault[] = [];
+    const methods = new Map<string, Binding[]>();
+    // A class and its subclass show the same decoration: it counts once.
+    for (const decoration of new Set([...types].flatMap(decorationsOf))) {
+      faults.push(...decoration.faults);
+      if (decoration.faults.length > 0) continue;
+      const { binding } = decoration;
+      this.engine.entities.register(binding.entity, placeOf(binding));
+      methods.set(binding.method, [...(methods.get(binding.method) ?? []), binding]);
+      if (binding.writes !== undefined) faults.push(...writesExternal(binding));
+    }
+    for (const bindings of methods.values()) faults.push(...conflict(bindings));
+    return faults;
+  }
+
+  private warnOfWorkers(): void {
+    if (!this.engine.surroundings.worker) return;
+    const apart = this.engine.entities.policies().filter(diverges);
+    if (apart.length === 0) return;
+    new Logger('CacheModule').warn(
+      `This process is one of several workers, each with a cache of its own: an invalidation in one does not reach ` +
+        `the others, which serve the old value until its ttl. Entities: ${apart.map(({ entity }) => entity).join(', ')}.`,
+    );
+  }
+}
+
+function placeOf({ method, decorator }: Binding): string {
+  return `${method} → ${decorator}`;
+}
+
+function writesExternal(binding: Binding): Fault[] {
+  const { name, contract } = binding.entity;
+  if ((contract.write as { kind?: unknown } | undefined)?.kind !== 'external') return [];
+  return [
+    {
+      code: 'CACHE_WRITE_EXTERNAL',
+      problem: `${binding.method} changes '${name}', whose contract says that it only changes elsewhere.`,
+      at: placeOf(binding),
+      fix: 'write `write: invalidate()` in the contract, or remove the decorator.',
+    },
+  ];
+}
+
+function conflict(bindings: readonly Binding[]): Fault[] {
+  if (bindings.length < 2 || bindings.every(({ writes }) => writes !== undefined)) return [];
+  const [{ method }] = bindings as [Binding];
+  return [
+    {
+      code: 'CACHE_DECORATOR_CONFLICT',
+      problem: `${method} carries ${bindings.map(({ decorator }) => decorator).join(' and ')}.`,
+      at: method,
+      why: 'a @Cached method does not run on a hit, so it can neither write nor load a second entity.',
+      fix: 'leave one @Cached on a method that only reads, and move the rest to a method of its own.',
+    },
+  ];
+}

@@ -1,0 +1,207 @@
+import type { ReadThroughPolicy } from '../contract/policy.js';
+import type { Flight } from '../coordination/singleflight.js';
+import { CacheRecord, type HandOut } from '../entry/record.js';
+import { copy, seal, Unstorable, type Sealed } from '../entry/value.js';
+import { CacheLoadTimeoutError } from '../errors/cache.error.js';
+import type { EventSource } from '../events/event-source.js';
+import { channels, type CacheEvents } from '../events/events.js';
+import type { EntityState } from '../store/entity-state.js';
+import type { Background } from '../time/background.js';
+import type { Clock } from '../time/clock.js';
+import { calls, type CallContext, type LoadContext, type LoadFrame } from './call-context.js';
+
+/** What asks the source of truth: the decorated method, or the function given to `EntityCache.get`. */
+export type Load = (context: LoadContext) => unknown;
+
+/** One attempt to load one entry. */
+interface Attempt {
+  readonly state: EntityState;
+  readonly id: string;
+  readonly flight: Flight;
+  readonly startedAt: number;
+  readonly context: CallContext | undefined;
+}
+
+/** Runs loaders within their time, and keeps what they say. */
+export class Loader {
+  constructor(
+    private readonly clock: Clock,
+    private readonly background: Background,
+    private readonly events: EventSource,
+  ) {}
+
+  /** Rejects with the loader's own error, unchanged, unless that error means that there is nothing. */
+  async load(
+    state: EntityState,
+    id: string,
+    flight: Flight,
+    run: Load,
+    context: CallContext | undefined,
+  ): Promise<CacheRecord> {
+    const attempt: Attempt = { state, id, flight, context, startedAt: this.clock.monotonic() };
+    let value: unknown;
+    try {
+      value = await this.inTime(attempt, run);
+    } catch (error) {
+      if (!this.meansAbsent(attempt, error)) {
+        this.announceLoad(attempt, error instanceof CacheLoadTimeoutError ? 'timed out' : 'failed');
+        throw error;
+      }
+      this.announceLoad(attempt, 'absent');
+      return this.keep(attempt, error, 'thrown', 0);
+    }
+    if (value === undefined) {
+      this.announceLoad(attempt, 'undefined');
+      return this.record(attempt, undefined, 'shared', 0);
+    }
+    this.announceLoad(attempt, value === null ? 'absent' : 'loaded');
+    const sealed = this.sealed(attempt, value);
+    if (sealed === undefined) return this.record(attempt, value, 'shared', 0);
+    return this.keep(attempt, sealed.value, sealed.handOut, sealed.bytes);
+  }
+
+  private inTime({ state, id, context }: Attempt, run: Load): Promise<unknown> {
+    const { loadTimeoutMs } = state.policy.read as ReadThroughPolicy;
+    const { entity } = state.policy;
+    const abort = new AbortController();
+    const frame: LoadFrame = {
+      state,
+      id,
+      signal: abort.signal,
+      outer: context?.load,
+      ended: false,
+    };
+    return new Promise((resolve, reject) => {
+      const cancel = this.background.after(loadTimeoutMs, () => {
+        const error = new CacheLoadTimeoutError(entity, loadTimeoutMs);
+        frame.ended = true;
+        reject(error);
+        abort.abort(error);
+      });
+      const settled = () => {
+        frame.ended = true;
+        cancel();
+      };
+      calls
+        .run({ ...context, load: frame }, async () => run(frame))
+        .then(
+          (value) => {
+            settled();
+            resolve(value);
+          },
+          (error: unknown) => {
+            settled();
+            if (abort.signal.aborted) this.lateFailure(entity, error, context);
+            reject(error as Error);
+          },
+        );
+    });
+  }
+
+  private lateFailure(entity: string, error: unknown, context: CallContext | undefined): void {
+    // A loader that heeds its signal ends like this: that is no fault.
+    if (error instanceof CacheLoadTimeoutError || (error as Error | null)?.name === 'AbortError')
+      return;
+    this.events.fault(
+      'CACHE_LATE_FAILURE',
+      entity,
+      `A loader of '${entity}' failed after its load had timed out.`,
+      context,
+    );
+  }
+
+  private meansAbsent({ state, context }: Attempt, error: unknown): boolean {
+    const { absentWhen, entity } = state.policy;
+    if (absentWhen === undefined || error instanceof CacheLoadTimeoutError) return false;
+    try {
+      return absentWhen(error);
+    } catch {
+      this.events.fault(
+        'CACHE_CALLBACK_FAILED',
+        entity,
+        `absentWhen of '${entity}' threw; the loader's error was treated as a failure.`,
+        context,
+      );
+      return false;
+    }
+  }
+
+  /** Nothing if the value cannot be kept. Its callers get it as it is, and somebody hears of it. */
+  private sealed(attempt: Attempt, value: unknown): Sealed | undefined {
+    const { entity, revive } = attempt.state.policy;
+    try {
+      const sealed = seal(value, revive !== undefined);
+      // Tried once before it is stored, so that a hit does not find out.
+      if (sealed.handOut === 'revived') revive!(copy(sealed.value));
+      return sealed;
+    } catch (error) {
+      const why =
+        error instanceof Unstorable
+          ? `it holds ${error.message}. ` +
+            `Fix: return plain data (and Date, Map, Set, bigint, Uint8Array), or give '${entity}' a \`revive\` that makes instances again.`
+          : 'reading it, or making it again with `revive`, threw.';
+      this.events.fault(
+        'CACHE_VALUE_UNSTORABLE',
+        entity,
+        `A value of '${entity}' was returned but not stored: ${why}`,
+        attempt.context,
+      );
+      this.announceFill(attempt, 'unstorable', 0);
+      return undefined;
+    }
+  }
+
+  private keep(attempt: Attempt, value: unknown, handOut: HandOut, bytes: number): CacheRecord {
+    const { state, id, flight } = attempt;
+    const record = this.record(attempt, value, handOut, bytes);
+    if (flight.poisoned) this.announceFill(attempt, 'invalidated meanwhile', bytes);
+    else this.announceFill(attempt, state.table.set(id, record) ? 'stored' : 'too large', bytes);
+    return record;
+  }
+
+  private record(
+    { state, startedAt }: Attempt,
+    value: unknown,
+    handOut: HandOut,
+    bytes: number,
+  ): CacheRecord {
+    const { ttlMs, negativeTtlMs, jitter } = state.policy.read as ReadThroughPolicy;
+    const ttl = value === null || handOut === 'thrown' ? negativeTtlMs : ttlMs;
+    const expiry = startedAt + ttl * (1 - jitter * this.clock.random());
+    const loadMs = this.clock.monotonic() - startedAt;
+    return new CacheRecord(
+      value,
+      handOut,
+      Math.floor(startedAt),
+      Math.floor(expiry),
+      Math.round(loadMs),
+      bytes,
+    );
+  }
+
+  private announceLoad(
+    { state, id, startedAt, context }: Attempt,
+    outcome: CacheEvents['load']['outcome'],
+  ): void {
+    if (!channels.load.hasSubscribers) return;
+    const loadMs = this.clock.monotonic() - startedAt;
+    this.events.publish('load', {
+      ...this.events.ofEntry(state.policy.entity, id, context),
+      outcome,
+      loadMs,
+    });
+  }
+
+  private announceFill(
+    { state, id, context }: Attempt,
+    outcome: CacheEvents['fill']['outcome'],
+    bytes: number,
+  ): void {
+    if (!channels.fill.hasSubscribers) return;
+    this.events.publish('fill', {
+      ...this.events.ofEntry(state.policy.entity, id, context),
+      outcome,
+      bytes,
+    });
+  }
+}

@@ -1,0 +1,141 @@
+import type { Singleflight } from '../coordination/singleflight.js';
+import { idOf, MAX_ID_LENGTH, type EntityKey } from '../entry/key.js';
+import type { CacheRecord } from '../entry/record.js';
+import { copy } from '../entry/value.js';
+import type { EventSource } from '../events/event-source.js';
+import { channels, type CacheEvents } from '../events/events.js';
+import type { EntityState } from '../store/entity-state.js';
+import type { Background } from '../time/background.js';
+import type { Clock } from '../time/clock.js';
+import { calls, currentLoad, isOwnLoad, type CallContext } from './call-context.js';
+import type { Load, Loader } from './loader.js';
+
+/** The way of a read: local tier, else the one load under way, else a load of its own. */
+export class Reader {
+  constructor(
+    private readonly clock: Clock,
+    private readonly flights: Singleflight,
+    private readonly loader: Loader,
+    private readonly background: Background,
+    private readonly events: EventSource,
+  ) {}
+
+  /** Not `async`, and nothing is allocated before the promise: this is the path of every hit. */
+  read(state: EntityState, key: EntityKey, load: Load): Promise<unknown> {
+    try {
+      // Short text is its own id. Were it no valid key, the table would not hold it, and `miss` says so.
+      const id =
+        typeof key === 'string' && key.length <= MAX_ID_LENGTH
+          ? key
+          : idOf(key, state.policy.entity);
+      const context = calls.getStore();
+      const record = this.fresh(state, id, context);
+      if (record === undefined)
+        return this.miss(state, idOf(key, state.policy.entity), load, context);
+      record.visited = true;
+      if (channels.hit.hasSubscribers) this.announceHit(state, id, record, context);
+      return record.handOut === 'shared'
+        ? Promise.resolve(record.value)
+        : this.handOut(state, record);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** What a call would be answered with now without asking the source; nothing if it would ask. */
+  async peek(state: EntityState, key: EntityKey): Promise<unknown> {
+    const record = this.fresh(state, idOf(key, state.policy.entity), calls.getStore());
+    return record === undefined || record.handOut === 'thrown'
+      ? undefined
+      : this.handOut(state, record);
+  }
+
+  private fresh(
+    state: EntityState,
+    id: string,
+    context: CallContext | undefined,
+  ): CacheRecord | undefined {
+    const record = state.table.get(id);
+    if (record === undefined) return undefined;
+    const now = this.clock.monotonic();
+    return now < record.softExpiry &&
+      now < state.usableUntil &&
+      context?.bypass?.has(state) !== true
+      ? record
+      : undefined;
+  }
+
+  private miss(
+    state: EntityState,
+    id: string,
+    load: Load,
+    context: CallContext | undefined,
+  ): Promise<unknown> {
+    const detour = state.detour ?? detourOf(state, id, context);
+    if (detour !== undefined) return this.pass(state, detour, load, context);
+    const { entity } = state.policy;
+    if (channels.miss.hasSubscribers) {
+      const reason = state.table.get(id) === undefined ? 'absent' : 'expired';
+      this.events.publish('miss', { ...this.events.ofEntry(entity, id, context), reason });
+    }
+    let joined = true;
+    const flight = this.flights.fly(entity, id, (flight) => {
+      joined = false;
+      const loading = this.loader.load(state, id, flight, load, context);
+      this.background.track(loading);
+      return loading;
+    });
+    if (joined && channels.join.hasSubscribers) {
+      this.events.publish('join', this.events.ofEntry(entity, id, context));
+    }
+    return flight.then((record) => this.handOut(state, record));
+  }
+
+  /** Asks the source itself: joins no load, stores nothing. */
+  private async pass(
+    state: EntityState,
+    reason: CacheEvents['bypass']['reason'],
+    load: Load,
+    context: CallContext | undefined,
+  ): Promise<unknown> {
+    if (channels.bypass.hasSubscribers) {
+      this.events.publish('bypass', {
+        ...this.events.ofEntity(state.policy.entity, context),
+        reason,
+      });
+    }
+    return load(currentLoad());
+  }
+
+  private handOut(state: EntityState, { value, handOut }: CacheRecord): Promise<unknown> {
+    switch (handOut) {
+      case 'shared':
+        return Promise.resolve(value);
+      case 'copied':
+        return Promise.resolve(copy(value));
+      case 'revived':
+        return Promise.resolve(state.policy.revive!(copy(value)));
+      case 'thrown':
+        return Promise.reject(value as Error);
+    }
+  }
+
+  private announceHit(
+    state: EntityState,
+    id: string,
+    record: CacheRecord,
+    context: CallContext | undefined,
+  ): void {
+    this.events.publish('hit', {
+      ...this.events.ofEntry(state.policy.entity, id, context),
+      ageMs: this.clock.monotonic() - record.loadedAt,
+      savedMs: record.loadMs,
+      absent: record.absent,
+    });
+  }
+}
+
+function detourOf(state: EntityState, id: string, context: CallContext | undefined) {
+  if (context?.bypass?.has(state)) return 'context';
+  return isOwnLoad(context, state, id) ? 'own load' : undefined;
+}

@@ -1,0 +1,105 @@
+import { bootFaults, type Surroundings } from '../contract/boot-rules.js';
+import { isEntity, type AnyEntity } from '../contract/entity.js';
+import { resolvePolicy, type Policy } from '../contract/policy.js';
+import { CacheUsageError } from '../errors/cache.error.js';
+import { CacheConfigurationError, type Fault } from '../errors/configuration.error.js';
+import { show } from '../errors/wording.js';
+import { EntityState } from './entity-state.js';
+
+/** The entities of one application, each with its state. */
+export class Entities {
+  private readonly places = new Map<AnyEntity, Set<string>>();
+  private readonly states = new Map<AnyEntity, EntityState>();
+  private closed = false;
+
+  constructor(
+    private readonly surroundings: Surroundings,
+    private readonly onEvict: (entity: string, id: string) => void,
+  ) {}
+
+  /** Makes an entity known, so that the boot report covers it. `place` is where it is used. */
+  register(entity: AnyEntity, place?: string): void {
+    let places = this.places.get(entity);
+    if (places === undefined) this.places.set(entity, (places = new Set()));
+    if (place !== undefined) places.add(place);
+  }
+
+  /**
+   * The state of an entity.
+   *
+   * Made at the first call, so that a test which never starts the application runs on checked contracts as well.
+   *
+   * @throws {CacheConfigurationError} if its contract is at fault and nobody asked at boot
+   * @throws {CacheUsageError} CACHE_ENTITY_EXPECTED
+   */
+  stateOf(entity: AnyEntity): EntityState {
+    return this.states.get(entity) ?? this.open(entity);
+  }
+
+  /** What is wrong with the registered entities. */
+  faults(): Fault[] {
+    return [...this.places.keys()].flatMap((entity) => {
+      const checked = this.check(entity);
+      return Array.isArray(checked) ? checked : [];
+    });
+  }
+
+  /** The policies in force. */
+  policies(): Policy[] {
+    return [...this.places.keys()].map((entity) => this.stateOf(entity).policy);
+  }
+
+  /** From now on every call runs its method; returns the states there are. */
+  close(): EntityState[] {
+    this.closed = true;
+    const states = [...this.states.values()];
+    for (const state of states) state.close();
+    return states;
+  }
+
+  private open(entity: AnyEntity): EntityState {
+    if (!isEntity(entity)) {
+      throw new CacheUsageError(
+        'CACHE_ENTITY_EXPECTED',
+        `Expected an entity made by entity(), got ${show(entity)}. Fix: pass the constant your contract file exports.`,
+      );
+    }
+    this.register(entity);
+    const checked = this.check(entity);
+    if (Array.isArray(checked)) throw new CacheConfigurationError(checked);
+    const state = new EntityState(checked as Policy, (id) => this.onEvict(entity.name, id));
+    if (this.closed) state.close();
+    this.states.set(entity, state);
+    return state;
+  }
+
+  private check(entity: AnyEntity): Policy | Fault[] {
+    const at = this.placesOf(entity);
+    const policy = resolvePolicy(entity, at);
+    const taken = this.nameTaken(entity, at);
+    if (Array.isArray(policy)) return [...(policy as Fault[]), ...taken];
+    const faults = [...bootFaults(policy as Policy, at, this.surroundings), ...taken];
+    return faults.length > 0 ? faults : (policy as Policy);
+  }
+
+  private nameTaken(entity: AnyEntity, at: string): Fault[] {
+    const others = [...this.places.keys()].filter(
+      (other) => other !== entity && other.name === entity.name,
+    );
+    if (others.length === 0) return [];
+    return [
+      {
+        code: 'CACHE_ENTITY_NAME_TAKEN',
+        problem: `${others.length + 1} entities are named '${entity.name}'.`,
+        at,
+        why: 'the name is what keeps the entries of one entity apart from those of another.',
+        fix: 'give each entity() a name of its own; if it is meant to be the same entity, import one constant everywhere.',
+      },
+    ];
+  }
+
+  private placesOf(entity: AnyEntity): string {
+    const places = [...(this.places.get(entity) ?? [])].sort();
+    return `entity '${String(entity.name)}'${places.length > 0 ? `, used by ${places.join(', ')}` : ''}`;
+  }
+}

@@ -1,0 +1,39 @@
+import type { AnyEntity } from '../../lib/contract/entity.js';
+import type { EntityKey } from '../../lib/entry/key.js';
+import { ProcessSingleflight } from '../../lib/coordination/singleflight.js';
+import { Engine } from '../../lib/nest/engine.js';
+import type { LoadContext } from '../../lib/read/call-context.js';
+import { ManualClock } from './manual-clock.js';
+
+/** An engine without Nest, on a clock that the test moves. */
+export function testEngine(clock = new ManualClock()) {
+  const warnings: string[] = [];
+  const engine = new Engine({
+    namespace: 'test',
+    clock,
+    flights: new ProcessSingleflight(),
+    surroundings: { worker: false },
+    warn: (message) => warnings.push(message),
+  });
+  return {
+    clock,
+    engine,
+    warnings,
+    read: (entity: AnyEntity, key: EntityKey, load: (context: LoadContext) => unknown) =>
+      engine.reader.read(engine.entities.stateOf(entity), key, load),
+    peek: (entity: AnyEntity, key: EntityKey) =>
+      engine.reader.peek(engine.entities.stateOf(entity), key),
+    invalidate: (entity: AnyEntity, key: EntityKey) =>
+      engine.invalidator.invalidate(engine.entities.stateOf(entity), key),
+    invalidateFamily: (entity: AnyEntity) =>
+      engine.invalidator.invalidateFamily(engine.entities.stateOf(entity)),
+  };
+}
+
+/** A promise that the test settles when it likes. */
+export function deferred<T>() {
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<T>((yes, no) => ([resolve, reject] = [yes, no]));
+  return { promise, resolve, reject };
+}
