@@ -18,6 +18,8 @@ export default defineConfig(
       '@typescript-eslint/no-floating-promises': 'error',
       // Decorators and key functions take whatever the user's method takes.
       '@typescript-eslint/no-explicit-any': 'off',
+      // What a loader throws is passed on as it was thrown, an Error or not.
+      '@typescript-eslint/prefer-promise-reject-errors': 'off',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
     },
   },

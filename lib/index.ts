@@ -5,7 +5,9 @@ export {
   type Contract,
   type Defined,
   type Entity,
+  type EntityKey,
   type KeyOf,
+  type KeyPart,
   type ValueOf,
 } from './contract/entity.js';
 export {
@@ -19,7 +21,6 @@ export {
   type WriteStrategy,
 } from './contract/strategies.js';
 export type { Exposure } from './contract/worst-case.js';
-export type { EntityKey, KeyPart } from './entry/key.js';
 export type { Duration } from './time/duration.js';
 
 // On methods

@@ -1,6 +1,10 @@
-import type { EntityKey } from '../entry/key.js';
 import type { Duration } from '../time/duration.js';
 import type { ReadStrategy, WriteStrategy } from './strategies.js';
+
+/** One part of a key, compared by its text: `42` and `'42'` are the same part; `null` equals only `null`. */
+export type KeyPart = string | number | bigint | boolean | null;
+/** Key of an entry within its entity: a scalar, or a tuple of parts. */
+export type EntityKey = string | number | bigint | readonly [KeyPart, ...KeyPart[]];
 
 type Builtin =
   | string

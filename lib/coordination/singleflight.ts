@@ -29,7 +29,10 @@ export class ProcessSingleflight extends Singleflight {
 
   override fly<T>(family: string, id: string, load: (flight: Flight) => Promise<T>): Promise<T> {
     let flights = this.families.get(family);
-    if (flights === undefined) this.families.set(family, (flights = new Map()));
+    if (flights === undefined) {
+      flights = new Map<string, OwnFlight<unknown>>();
+      this.families.set(family, flights);
+    }
     const joined = flights.get(id) as OwnFlight<T> | undefined;
     if (joined !== undefined) return joined.promise;
     const flight = new OwnFlight<T>();
@@ -41,12 +44,13 @@ export class ProcessSingleflight extends Singleflight {
   override poison(family: string, id?: string): void {
     const flights = this.families.get(family);
     if (flights === undefined) return;
-    for (const [key, flight] of id === undefined
-      ? [...flights]
-      : [[id, flights.get(id)] as const]) {
-      if (flight === undefined) continue;
-      flight.poisoned = true;
-      flights.delete(key);
+    if (id === undefined) {
+      for (const flight of flights.values()) flight.poisoned = true;
+      flights.clear();
+    } else {
+      const flight = flights.get(id);
+      if (flight !== undefined) flight.poisoned = true;
+      flights.delete(id);
     }
   }
 

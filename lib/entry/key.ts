@@ -1,11 +1,7 @@
 import { createHash } from 'node:crypto';
+import type { EntityKey } from '../contract/entity.js';
 import { CacheUsageError } from '../errors/cache.error.js';
 import { show } from '../errors/wording.js';
-
-/** One part of a key, compared by its text: `42` and `'42'` are the same part; `null` equals only `null`. */
-export type KeyPart = string | number | bigint | boolean | null;
-/** Key of an entry within its entity: a scalar, or a tuple of parts. */
-export type EntityKey = string | number | bigint | readonly [KeyPart, ...KeyPart[]];
 
 /** Longer ids are replaced by their SHA-256, so that nobody can fill the memory with long keys. */
 export const MAX_ID_LENGTH = 256;

@@ -1,5 +1,6 @@
 import type { Singleflight } from '../coordination/singleflight.js';
-import { idOf, type EntityKey } from '../entry/key.js';
+import type { EntityKey } from '../contract/entity.js';
+import { idOf } from '../entry/key.js';
 import type { EventSource, Trace } from '../events/event-source.js';
 import { channels } from '../events/events.js';
 import type { EntityState } from '../store/entity-state.js';

@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { isEntity, type AnyEntity } from '../contract/entity.js';
-import type { EntityKey } from '../entry/key.js';
+import type { EntityKey } from '../contract/entity.js';
 import type { Fault } from '../errors/configuration.error.js';
 import { show } from '../errors/wording.js';
 import type { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';

@@ -6,7 +6,7 @@ import {
   type NestInterceptor,
 } from '@nestjs/common';
 import { Observable } from 'rxjs';
-import type { EntityKey } from '../entry/key.js';
+import type { EntityKey } from '../contract/entity.js';
 import { idOf } from '../entry/key.js';
 import { calls } from '../read/call-context.js';
 import type { EntityState } from '../store/entity-state.js';
@@ -34,7 +34,7 @@ export class CacheStrategyInterceptor implements NestInterceptor {
         : this.engine.reader.read(state, binding.keyOf(...args), () => method.apply(self, args));
     } catch (error) {
       // A method that promises to return a promise does not throw.
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 

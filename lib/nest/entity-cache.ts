@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { AnyEntity, Entity, KeyOf, ValueOf } from '../contract/entity.js';
 import type { Policy } from '../contract/policy.js';
 import { worstStaleness, type Exposure } from '../contract/worst-case.js';
-import type { EntityKey } from '../entry/key.js';
+import type { EntityKey } from '../contract/entity.js';
 import type { InvalidationOutcome } from '../invalidation/invalidator.js';
 import { calls, type LoadContext } from '../read/call-context.js';
 import { Engine } from './engine.js';

@@ -83,7 +83,7 @@ export class Loader {
         cancel();
       };
       calls
-        .run({ ...context, load: frame }, async () => run(frame))
+        .run({ ...context, load: frame }, async () => await run(frame))
         .then(
           (value) => {
             settled();
@@ -92,7 +92,7 @@ export class Loader {
           (error: unknown) => {
             settled();
             if (abort.signal.aborted) this.lateFailure(entity, error, context);
-            reject(error as Error);
+            reject(error);
           },
         );
     });

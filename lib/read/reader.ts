@@ -1,5 +1,6 @@
 import type { Singleflight } from '../coordination/singleflight.js';
-import { idOf, MAX_ID_LENGTH, type EntityKey } from '../entry/key.js';
+import type { EntityKey } from '../contract/entity.js';
+import { idOf, MAX_ID_LENGTH } from '../entry/key.js';
 import type { CacheRecord } from '../entry/record.js';
 import { copy } from '../entry/value.js';
 import type { EventSource } from '../events/event-source.js';
@@ -38,7 +39,7 @@ export class Reader {
         ? Promise.resolve(record.value)
         : this.handOut(state, record);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 
@@ -104,7 +105,7 @@ export class Reader {
         reason,
       });
     }
-    return load(currentLoad());
+    return await load(currentLoad());
   }
 
   private handOut(state: EntityState, { value, handOut }: CacheRecord): Promise<unknown> {
@@ -116,7 +117,7 @@ export class Reader {
       case 'revived':
         return Promise.resolve(state.policy.revive!(copy(value)));
       case 'thrown':
-        return Promise.reject(value as Error);
+        return Promise.reject(value);
     }
   }
 

@@ -67,7 +67,7 @@ export class Entities {
     this.register(entity);
     const checked = this.check(entity);
     if (Array.isArray(checked)) throw new CacheConfigurationError(checked);
-    const state = new EntityState(checked as Policy, (id) => this.onEvict(entity.name, id));
+    const state = new EntityState(checked, (id) => this.onEvict(entity.name, id));
     if (this.closed) state.close();
     this.states.set(entity, state);
     return state;

@@ -9,7 +9,8 @@ import type { CacheRecord } from '../entry/record.js';
  */
 export class LocalTier {
   private readonly records = new Map<string, CacheRecord>();
-  private hand = this.records.entries();
+  /** Absent until something must go: an iterator at rest would keep the tables alive that the Map has outgrown. */
+  private hand: MapIterator<[string, CacheRecord]> | undefined;
   private held = 0;
 
   constructor(
@@ -52,15 +53,16 @@ export class LocalTier {
 
   clear(): void {
     this.records.clear();
-    this.hand = this.records.entries();
+    this.hand = undefined;
     this.held = 0;
   }
 
   private evict(): void {
     for (;;) {
+      this.hand ??= this.records.entries();
       const next = this.hand.next();
       if (next.done) {
-        this.hand = this.records.entries();
+        this.hand = undefined;
         continue;
       }
       const [id, record] = next.value;

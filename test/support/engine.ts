@@ -1,5 +1,4 @@
-import type { AnyEntity } from '../../lib/contract/entity.js';
-import type { EntityKey } from '../../lib/entry/key.js';
+import type { AnyEntity, EntityKey } from '../../lib/contract/entity.js';
 import { ProcessSingleflight } from '../../lib/coordination/singleflight.js';
 import { Engine } from '../../lib/nest/engine.js';
 import type { LoadContext } from '../../lib/read/call-context.js';
