@@ -21,10 +21,10 @@ export function checkOptions(
 ): { known: Known; faults: Fault[] } {
   const faults: Fault[] = [];
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    const name = place.path === '' ? 'the options' : `\`${place.path.slice(0, -1)}\``;
+    const name = place.path === '' ? 'what is declared' : `\`${place.path.slice(0, -1)}\``;
     faults.push({
       code: 'CACHE_OPTION_INVALID',
-      problem: `${name} of ${place.owner} must be an object of options, got ${show(given)}.`,
+      problem: `${name} ${place.path === '' ? 'for' : 'of'} ${place.owner} must be an object of options, got ${show(given)}.`,
       at: place.at,
       fix: `write { ${Object.keys(options)[0]}: … }.`,
     });
@@ -117,7 +117,9 @@ function missing(name: string, option: Option, place: Place): Fault {
     code: 'CACHE_OPTION_MISSING',
     problem: `${place.owner} says nothing about \`${place.path}${name}\`: expected ${expectation(option)}.`,
     at: place.at,
-    fix: `add \`${name}: ${example(option)}\`.`,
+    fix: `add ${examples(option)
+      .map((example) => `\`${name}: ${example}\``)
+      .join(' or ')}.`,
   };
 }
 
@@ -140,13 +142,13 @@ function repair(option: Option, got: unknown): string {
   return `write ${expectation(option)}${option.standardText ? `, or leave it out for ${option.standardText}` : ''}.`;
 }
 
-function example(option: Option): string {
+function examples(option: Option): string[] {
   switch (option.kind) {
     case 'duration':
-      return "'1m'";
+      return ["'1m'"];
     case 'strategy':
-      return expectation(option);
+      return Object.values(option.strategies);
     default:
-      return '…';
+      return ['…'];
   }
 }

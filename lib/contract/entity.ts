@@ -84,7 +84,9 @@ export function entity<Value extends Defined, Key extends EntityKey = string>(
   name: string,
   contract: Contract<Value>,
 ): Entity<Value, Key> {
-  const declared = Object.freeze({ name, contract: Object.freeze({ ...contract }) });
+  // A copy, so that neither we nor the caller can change the other's; what is no object is reported at boot.
+  const terms = typeof contract === 'object' ? Object.freeze({ ...contract }) : contract;
+  const declared = Object.freeze({ name, contract: terms });
   made.add(declared);
   return declared;
 }
