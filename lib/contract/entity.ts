@@ -33,7 +33,7 @@ export interface Terms<Value> {
   maxStaleness: Duration;
   /** How calls are answered: `readThrough({ ttl })` or `bypass()`. */
   read: ReadStrategy;
-  /** How the source changes: `invalidate()` or `external()`. */
+  /** How the cache hears of changes: `invalidate()`, from methods with `@Invalidates`, or `external()`, not at all. */
   write: WriteStrategy;
   /**
    * What is least harmful when the cache cannot tell. `'error'` fails closed: it refuses to start in a worker process

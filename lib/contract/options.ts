@@ -64,7 +64,7 @@ export const CONTRACT_OPTIONS = {
     required: true,
     strategies: { invalidate: 'invalidate()', external: 'external()' },
     meaning:
-      'How the source changes: by methods of this application that carry `@Invalidates`, or elsewhere, with the ttl as the admitted uncertainty.',
+      'How the cache hears of changes: methods of this application carry `@Invalidates`, or nobody tells and the ttl is the admitted uncertainty.',
   },
   absentWhen: {
     kind: 'function',

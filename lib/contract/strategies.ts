@@ -88,7 +88,7 @@ export function invalidate(): Invalidate {
   return { kind: 'invalidate' };
 }
 
-/** The source is changed elsewhere and nobody tells: the ttl is the admitted uncertainty. */
+/** Nobody tells the cache when the source changes: the ttl, if there is one, is the admitted uncertainty. */
 export function external(): External {
   return { kind: 'external' };
 }

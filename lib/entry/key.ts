@@ -18,7 +18,7 @@ const HASH = '\ud801';
  */
 export function idOf(key: EntityKey, entity: string): string {
   const id = Array.isArray(key) ? tupleId(key, entity) : text(key, entity);
-  if (id === '') throw refused(entity, 'not empty', key);
+  if (id === '') throw refused(entity, 'non-empty', key);
   return id.length > MAX_ID_LENGTH
     ? HASH + createHash('sha256').update(id, 'utf16le').digest('base64url')
     : id;
@@ -26,7 +26,7 @@ export function idOf(key: EntityKey, entity: string): string {
 
 /** A one-part tuple is not its part: `'a'` and `['a']` are keys of different entities in practice. */
 function tupleId(parts: readonly unknown[], entity: string): string {
-  if (parts.length === 0) throw refused(entity, 'not empty', parts);
+  if (parts.length === 0) throw refused(entity, 'non-empty', parts);
   return TUPLE + parts.map((part) => partText(part, entity)).join('/');
 }
 
@@ -58,7 +58,7 @@ function refused(entity: string, expected: string, got: unknown, detail = ''): C
   const shown = typeof got === 'string' ? `a string of ${got.length} characters` : show(got);
   return new CacheUsageError(
     'CACHE_KEY_INVALID',
-    `A key of '${entity}' must be ${expected}, got ${shown}${detail}. ` +
-      `Fix: look at what is passed as the key, or at the key function of the decorator.`,
+    `A key of '${entity}' must be ${expected}, got ${shown}${detail}`,
+    'look at what is passed as the key, or at the key function of the decorator.',
   );
 }

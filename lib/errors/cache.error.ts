@@ -22,9 +22,16 @@ export class CacheUsageError extends CacheError {
       | 'CACHE_KEY_INVALID'
       /** What was given as an entity was not made by `entity()`. */
       | 'CACHE_ENTITY_EXPECTED',
-    message: string,
+    private readonly problem: string,
+    private readonly fix: string,
+    place?: string,
   ) {
-    super(message);
+    super(`${problem}${place === undefined ? '' : `, in ${place}`}. Fix: ${fix}`);
+  }
+
+  /** The same, with the place where it was called. */
+  at(place: string): CacheUsageError {
+    return new CacheUsageError(this.code, this.problem, this.fix, place);
   }
 }
 

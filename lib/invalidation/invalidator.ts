@@ -1,6 +1,4 @@
 import type { Singleflight } from '../coordination/singleflight.js';
-import type { EntityKey } from '../contract/entity.js';
-import { idOf } from '../entry/key.js';
 import type { EventSource, Trace } from '../events/event-source.js';
 import { channels } from '../events/events.js';
 import type { EntityState } from '../store/entity-state.js';
@@ -21,10 +19,9 @@ export class Invalidator {
     private readonly events: EventSource,
   ) {}
 
-  /** @throws {CacheUsageError} CACHE_KEY_INVALID */
-  invalidate(state: EntityState, key: EntityKey, trace?: Trace): InvalidationOutcome {
+  /** `id`: as `idOf` makes it of a key. */
+  invalidate(state: EntityState, id: string, trace?: Trace): InvalidationOutcome {
     const { entity } = state.policy;
-    const id = idOf(key, entity);
     this.flights.poison(entity, id);
     const held = state.table.delete(id) ? 1 : 0;
     if (channels.invalidate.hasSubscribers) {

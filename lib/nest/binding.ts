@@ -33,6 +33,11 @@ export interface Binding {
   readonly writes?: WriteTarget;
 }
 
+/** As a report names it: `ProfileService.find → @Cached(profile)`. */
+export function placeOf({ method, decorator }: Pick<Binding, 'method' | 'decorator'>): string {
+  return `${method} → ${decorator}`;
+}
+
 interface Decoration {
   readonly binding: Binding;
   readonly faults: readonly Fault[];
@@ -55,7 +60,7 @@ export function decorate(
     const host = typeof target === 'function' ? target : target.constructor;
     const method = `${host.name}.${String(name)}`;
     const decorator = `@${kind}(${isEntity(entity) ? entity.name : '?'})`;
-    const at = `${method} → ${decorator}`;
+    const at = placeOf({ method, decorator });
     const faults: Fault[] = [];
     const original = descriptor?.value as AnyFunction | undefined;
     if (!isEntity(entity)) {

@@ -2,6 +2,7 @@ import {
   Inject,
   Injectable,
   Logger,
+  type BeforeApplicationShutdown,
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
@@ -11,7 +12,7 @@ import { checkOptions } from '../contract/check-options.js';
 import { MODULE_OPTIONS } from '../contract/options.js';
 import { CacheConfigurationError, type Fault } from '../errors/configuration.error.js';
 import { Binder } from './binder.js';
-import { decorationsOf, type Binding } from './binding.js';
+import { decorationsOf, placeOf, type Binding } from './binding.js';
 import { Engine } from './engine.js';
 import { CACHE_MODULE_OPTIONS } from './module-definition.js';
 
@@ -20,7 +21,7 @@ import { CACHE_MODULE_OPTIONS } from './module-definition.js';
  * classes and contracts at once. Global modules come first when Nest calls its hooks, so no user's hook runs before.
  */
 @Injectable()
-export class CacheBoot implements OnModuleInit, OnApplicationShutdown {
+export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
   constructor(
     @Inject(Binder) private readonly binder: Binder,
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
@@ -40,6 +41,11 @@ export class CacheBoot implements OnModuleInit, OnApplicationShutdown {
     ];
     if (faults.length > 0) throw new CacheConfigurationError(faults);
     this.warnOfWorkers();
+  }
+
+  /** Loads that belong to no request get their answer while the databases of the next phase are still open. */
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.engine.background.drain();
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -89,17 +95,13 @@ export class CacheBoot implements OnModuleInit, OnApplicationShutdown {
   }
 }
 
-function placeOf({ method, decorator }: Binding): string {
-  return `${method} → ${decorator}`;
-}
-
 function writesExternal(binding: Binding): Fault[] {
   const { name, contract } = binding.entity;
   if ((contract.write as { kind?: unknown } | undefined)?.kind !== 'external') return [];
   return [
     {
       code: 'CACHE_WRITE_EXTERNAL',
-      problem: `${binding.method} changes '${name}', whose contract says that it only changes elsewhere.`,
+      problem: `${binding.method} changes '${name}', whose contract says that nobody tells of changes.`,
       at: placeOf(binding),
       fix: 'write `write: invalidate()` in the contract, or remove the decorator.',
     },

@@ -6,11 +6,12 @@ import {
   type NestInterceptor,
 } from '@nestjs/common';
 import { Observable } from 'rxjs';
-import type { EntityKey } from '../contract/entity.js';
+import type { AnyEntity, EntityKey } from '../contract/entity.js';
 import { idOf } from '../entry/key.js';
+import { CacheUsageError } from '../errors/cache.error.js';
 import { calls } from '../read/call-context.js';
 import type { EntityState } from '../store/entity-state.js';
-import type { AnyFunction, Binding, WriteTarget } from './binding.js';
+import { placeOf, type AnyFunction, type Binding, type WriteTarget } from './binding.js';
 import { Engine } from './engine.js';
 
 /**
@@ -30,11 +31,11 @@ export class CacheStrategyInterceptor implements NestInterceptor {
     try {
       const state = this.engine.entities.stateOf(binding.entity);
       return binding.keyOf === undefined
-        ? this.write(binding, state, method, self, args)
+        ? this.write(binding, state, this.idsBefore(binding, args), method, self, args)
         : this.engine.reader.read(state, binding.keyOf(...args), () => method.apply(self, args));
     } catch (error) {
       // A method that promises to return a promise does not throw.
-      return Promise.reject(error);
+      return Promise.reject(located(error, binding));
     }
   }
 
@@ -57,15 +58,19 @@ export class CacheStrategyInterceptor implements NestInterceptor {
     return ++this.requests;
   }
 
+  /** Ids, not keys, because the method may change its arguments; a key that cannot be meant is refused here. */
+  private idsBefore({ entity, writes }: Binding, args: unknown[]): string[] | undefined {
+    return writes?.before && idsOf(entity, writes.before(...args));
+  }
+
   private async write(
     { entity, method: name, writes = {} }: Binding,
     state: EntityState,
+    known: readonly string[] | undefined,
     method: AnyFunction,
     self: object,
     args: unknown[],
   ): Promise<unknown> {
-    const known = writes.before?.(...args);
-    known?.forEach((key) => idOf(key, entity.name));
     let result: unknown;
     try {
       result = await method.apply(self, args);
@@ -84,9 +89,7 @@ export class CacheStrategyInterceptor implements NestInterceptor {
       return result;
     }
     try {
-      const keys = writes.after(result, ...args);
-      keys.forEach((key) => idOf(key, entity.name));
-      this.invalidate(state, keys);
+      this.invalidate(state, idsOf(entity, writes.after(result, ...args)));
     } catch {
       this.keysUnknown(
         state,
@@ -97,11 +100,11 @@ export class CacheStrategyInterceptor implements NestInterceptor {
   }
 
   /** Nothing known means the whole entity. */
-  private invalidate(state: EntityState, keys: readonly EntityKey[] | undefined): void {
+  private invalidate(state: EntityState, ids: readonly string[] | undefined): void {
     const { invalidator } = this.engine;
     const trace = calls.getStore();
-    if (keys === undefined) invalidator.invalidateFamily(state, trace);
-    else for (const key of keys) invalidator.invalidate(state, key, trace);
+    if (ids === undefined) invalidator.invalidateFamily(state, trace);
+    else for (const id of ids) invalidator.invalidate(state, id, trace);
   }
 
   private keysUnknown(state: EntityState, what: string): void {
@@ -135,4 +138,13 @@ export class CacheStrategyInterceptor implements NestInterceptor {
       return true;
     }
   }
+}
+
+function idsOf({ name }: AnyEntity, keys: readonly EntityKey[]): string[] {
+  return keys.map((key) => idOf(key, name));
+}
+
+/** A key that cannot be meant was made by a decorated method: say which. */
+function located(error: unknown, binding: Binding): unknown {
+  return error instanceof CacheUsageError ? error.at(placeOf(binding)) : error;
 }

@@ -1,8 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { AnyEntity, Entity, KeyOf, ValueOf } from '../contract/entity.js';
+import type { AnyEntity, Entity, EntityKey, KeyOf, ValueOf } from '../contract/entity.js';
 import type { Policy } from '../contract/policy.js';
+import { idOf } from '../entry/key.js';
 import { worstStaleness, type Exposure } from '../contract/worst-case.js';
-import type { EntityKey } from '../contract/entity.js';
 import type { InvalidationOutcome } from '../invalidation/invalidator.js';
 import { calls, type LoadContext } from '../read/call-context.js';
 import { Engine } from './engine.js';
@@ -60,7 +60,9 @@ export class EntityCache {
     key: Key,
   ): Promise<InvalidationOutcome> {
     const state = this.engine.entities.stateOf(entity);
-    return Promise.resolve(this.engine.invalidator.invalidate(state, key, calls.getStore()));
+    return Promise.resolve(
+      this.engine.invalidator.invalidate(state, idOf(key, entity.name), calls.getStore()),
+    );
   }
 
   /** The same for all entries of the entity. */

@@ -1,5 +1,7 @@
 import { Inject, type Provider } from '@nestjs/common';
 import type { AnyEntity } from '../contract/entity.js';
+import { INTERCEPTOR } from './binding.js';
+import type { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
 import { EntityCache } from './entity-cache.js';
 
 function cacheToken(entity: AnyEntity): string {
@@ -14,7 +16,8 @@ export function InjectCache(entity: AnyEntity): ParameterDecorator & PropertyDec
 export function cacheProvider(entity: AnyEntity): Provider & { provide: string } {
   return {
     provide: cacheToken(entity),
-    useFactory: (cache: EntityCache) => cache.of(entity),
-    inject: [EntityCache],
+    useFactory: ({ engine }: CacheStrategyInterceptor) => new EntityCache(engine).of(entity),
+    // By the token whose text asks for CacheModule.forRoot(): Nest shows it when it is missing.
+    inject: [INTERCEPTOR],
   };
 }

@@ -1,5 +1,4 @@
-import type { AnyEntity, Entity } from '../contract/entity.js';
-import type { EntityKey } from '../contract/entity.js';
+import type { AnyEntity, Entity, EntityKey } from '../contract/entity.js';
 import { show } from '../errors/wording.js';
 import { decorate, type AnyFunction, type WriteTarget } from './binding.js';
 import type { InvalidatesByArgument, InvalidatesByFunction } from './fit.js';

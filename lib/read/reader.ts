@@ -21,26 +21,23 @@ export class Reader {
     private readonly events: EventSource,
   ) {}
 
-  /** Not `async`, and nothing is allocated before the promise: this is the path of every hit. */
+  /**
+   * Not `async`, and nothing is allocated before the promise: this is the path of every hit.
+   *
+   * @throws {CacheUsageError} CACHE_KEY_INVALID, at once: who calls knows the place to add to it
+   */
   read(state: EntityState, key: EntityKey, load: Load): Promise<unknown> {
-    try {
-      // Short text is its own id. Were it no valid key, the table would not hold it, and `miss` says so.
-      const id =
-        typeof key === 'string' && key.length <= MAX_ID_LENGTH
-          ? key
-          : idOf(key, state.policy.entity);
-      const context = calls.getStore();
-      const record = this.fresh(state, id, context);
-      if (record === undefined)
-        return this.miss(state, idOf(key, state.policy.entity), load, context);
-      record.visited = true;
-      if (channels.hit.hasSubscribers) this.announceHit(state, id, record, context);
-      return record.handOut === 'shared'
-        ? Promise.resolve(record.value)
-        : this.handOut(state, record);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    const { entity } = state.policy;
+    // Short text is its own id. Were it no valid key, the table would not hold it, and the miss says so.
+    const id = typeof key === 'string' && key.length <= MAX_ID_LENGTH ? key : idOf(key, entity);
+    const context = calls.getStore();
+    const record = this.fresh(state, id, context);
+    if (record === undefined) return this.miss(state, idOf(key, entity), load, context);
+    record.visited = true;
+    if (channels.hit.hasSubscribers) this.announceHit(state, id, record, context);
+    return record.handOut === 'shared'
+      ? Promise.resolve(record.value)
+      : this.handOut(state, record);
   }
 
   /** What a call would be answered with now without asking the source; nothing if it would ask. */

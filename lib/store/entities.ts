@@ -61,7 +61,8 @@ export class Entities {
     if (!isEntity(entity)) {
       throw new CacheUsageError(
         'CACHE_ENTITY_EXPECTED',
-        `Expected an entity made by entity(), got ${show(entity)}. Fix: pass the constant your contract file exports.`,
+        `Expected an entity made by entity(), got ${show(entity)}`,
+        'pass the constant your contract file exports.',
       );
     }
     this.register(entity);

@@ -33,9 +33,14 @@ export class Background {
     return this.timers.size + this.running.size;
   }
 
+  /** Resolves when the work that is under way now has settled. */
+  async drain(): Promise<void> {
+    await Promise.allSettled(this.running);
+  }
+
   /** Resolves when all tracked work, including what it starts meanwhile, has settled and no timer is left. */
   async close(): Promise<void> {
-    while (this.running.size > 0) await Promise.allSettled(this.running);
+    while (this.running.size > 0) await this.drain();
     for (const cancel of [...this.timers]) cancel();
   }
 }

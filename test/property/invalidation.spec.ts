@@ -10,7 +10,7 @@ const Users = entity<number>('user', {
 });
 
 /** Two keys, one hot: enough to meet, and to show that the other one is left alone. */
-const keys = ['hot', 'cold'] as const;
+type Key = 'hot' | 'cold';
 
 describe('invalidation', () => {
   it('is final: no call that starts after it resolved gets a value whose load started before it', async () => {
@@ -24,13 +24,13 @@ describe('invalidation', () => {
           // The source is a number per key. A load reads it at some moment of its run, and ends at another.
           const source = { hot: 0, cold: 0 };
           const finished = { hot: 0, cold: 0 };
-          const load = (key: (typeof keys)[number]) => async () => {
+          const load = (key: Key) => async () => {
             await scheduler.schedule(Promise.resolve(), `load of ${key} reaches the source`);
             const seen = source[key];
             await scheduler.schedule(Promise.resolve(), `load of ${key} returns ${seen}`);
             return seen;
           };
-          const reader = async (key: (typeof keys)[number], n: number) => {
+          const reader = async (key: Key, n: number) => {
             for (let i = 0; i < 3; i++) {
               await scheduler.schedule(Promise.resolve(), `reader ${n} calls`);
               const atLeast = finished[key];

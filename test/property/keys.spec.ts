@@ -48,7 +48,7 @@ const meaning = (k: EntityKey) =>
   JSON.stringify(
     Array.isArray(k)
       ? (k as readonly KeyPart[]).map((p) => (p === null ? null : String(p)))
-      : `scalar ${String(k as string)}`,
+      : `scalar ${String(k)}`,
   );
 
 describe('keys', () => {

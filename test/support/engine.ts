@@ -1,5 +1,6 @@
 import type { AnyEntity, EntityKey } from '../../lib/contract/entity.js';
 import { ProcessSingleflight } from '../../lib/coordination/singleflight.js';
+import { idOf } from '../../lib/entry/key.js';
 import { Engine } from '../../lib/nest/engine.js';
 import type { LoadContext } from '../../lib/read/call-context.js';
 import { ManualClock } from './manual-clock.js';
@@ -18,12 +19,12 @@ export function testEngine(clock = new ManualClock()) {
     clock,
     engine,
     warnings,
-    read: (entity: AnyEntity, key: EntityKey, load: (context: LoadContext) => unknown) =>
+    read: async (entity: AnyEntity, key: EntityKey, load: (context: LoadContext) => unknown) =>
       engine.reader.read(engine.entities.stateOf(entity), key, load),
     peek: (entity: AnyEntity, key: EntityKey) =>
       engine.reader.peek(engine.entities.stateOf(entity), key),
     invalidate: (entity: AnyEntity, key: EntityKey) =>
-      engine.invalidator.invalidate(engine.entities.stateOf(entity), key),
+      engine.invalidator.invalidate(engine.entities.stateOf(entity), idOf(key, entity.name)),
     invalidateFamily: (entity: AnyEntity) =>
       engine.invalidator.invalidateFamily(engine.entities.stateOf(entity)),
   };

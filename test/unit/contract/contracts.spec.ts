@@ -30,7 +30,7 @@ describe('a contract that is at fault', () => {
     loose('typo', { ...good, maxStalenes: '1m' }),
     loose('nothing', {}),
     loose('compound', { ...good, maxStaleness: '1h30m' }),
-    loose('scientific', { ...good, read: readThrough({ ttl: '1e3s' as Duration }) }),
+    loose('scientific', { ...good, read: readThrough({ ttl: '1e3s' }) }),
     loose('stale', { ...good, maxStaleness: '30s' }),
     loose('slow-joins', {
       ...good,

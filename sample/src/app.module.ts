@@ -1,0 +1,20 @@
+import { Module } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import { CacheModule } from 'nestjs-cache-contract';
+import { CatalogModule } from './catalog/catalog.module.js';
+import { CountersModule } from './counters/counters.module.js';
+import { OverloadFilter } from './http/overload.filter.js';
+import { PermissionsModule } from './permissions/permissions.module.js';
+import { ProfilesModule } from './profiles/profiles.module.js';
+
+@Module({
+  imports: [
+    CacheModule.forRoot({ namespace: 'storefront' }),
+    ProfilesModule,
+    CatalogModule,
+    CountersModule,
+    PermissionsModule,
+  ],
+  providers: [{ provide: APP_FILTER, useClass: OverloadFilter }],
+})
+export class AppModule {}

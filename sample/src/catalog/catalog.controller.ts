@@ -1,0 +1,43 @@
+import { Body, Controller, Get, HttpCode, Param, Patch, UseGuards } from '@nestjs/common';
+import { ShortTextPipe } from '../http/short-text.pipe.js';
+import { RowId } from '../http/whole-number.pipe.js';
+import { Permission } from '../permissions/permission.contract.js';
+import { Needs, PermissionGuard } from '../permissions/permission.guard.js';
+import { CatalogService } from './catalog.service.js';
+import type { Product } from './product.contract.js';
+
+@Controller()
+@UseGuards(PermissionGuard)
+export class CatalogController {
+  constructor(private readonly catalog: CatalogService) {}
+
+  @Get('products/:id')
+  find(@Param('id', RowId) id: number): Promise<Product> {
+    return this.catalog.find(id);
+  }
+
+  @Get('products/:id/price')
+  async price(@Param('id', RowId) id: number): Promise<{ cents: number }> {
+    return { cents: await this.catalog.price(id) };
+  }
+
+  @Patch('products/:id')
+  @HttpCode(204)
+  @Needs(Permission.EditCatalog)
+  retitle(
+    @Param('id', RowId) id: number,
+    @Body('title', ShortTextPipe) title: string,
+  ): Promise<void> {
+    return this.catalog.retitle(id, title);
+  }
+
+  @Patch('categories/:category')
+  @HttpCode(204)
+  @Needs(Permission.EditCatalog)
+  renameCategory(
+    @Param('category', ShortTextPipe) category: string,
+    @Body('name', ShortTextPipe) name: string,
+  ): Promise<void> {
+    return this.catalog.renameCategory(category, name);
+  }
+}

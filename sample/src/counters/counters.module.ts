@@ -1,0 +1,13 @@
+import { Module } from '@nestjs/common';
+import { CacheModule } from 'nestjs-cache-contract';
+import { DatabaseModule } from '../database/database.module.js';
+import { ViewCounts } from './view-count.contract.js';
+import { ViewCountController } from './view-count.controller.js';
+import { ViewCountService } from './view-count.service.js';
+
+@Module({
+  imports: [DatabaseModule, CacheModule.forFeature([ViewCounts])],
+  controllers: [ViewCountController],
+  providers: [ViewCountService],
+})
+export class CountersModule {}
