@@ -27,7 +27,7 @@ const { data } = fc.letrec((tie) => ({
   data: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
     leaf,
-    fc.date(),
+    fc.date({ noInvalidDate: true }), // Node compares two invalid dates as different
     fc.uint8Array({ maxLength: 4 }),
     fc.array(tie('data'), { maxLength: 4 }),
     fc.dictionary(field, tie('data'), { maxKeys: 4 }),

@@ -1,11 +1,4 @@
-import {
-  bypass,
-  entity,
-  external,
-  invalidate,
-  readThrough,
-  type Duration,
-} from 'nestjs-cache-contract';
+import { bypass, entity, external, invalidate, readThrough } from 'nestjs-cache-contract';
 import type { AnyEntity } from '../../../lib/contract/entity.js';
 import { bootFaults } from '../../../lib/contract/boot-rules.js';
 import { resolvePolicy, type Policy } from '../../../lib/contract/policy.js';
