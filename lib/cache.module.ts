@@ -12,7 +12,7 @@ import type { AnyEntity } from './contract/entity.js';
 import { MODULE_OPTIONS } from './contract/options.js';
 import { ProcessSingleflight, Singleflight } from './coordination/singleflight.js';
 import { Binder } from './nest/binder.js';
-import { INTERCEPTOR } from './nest/binding.js';
+import { INTERCEPTOR } from './nest/decorate.js';
 import { CacheBoot } from './nest/boot.js';
 import { CacheStrategyInterceptor } from './nest/cache-strategy.interceptor.js';
 import { Engine } from './nest/engine.js';

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 import type { Fault } from '../errors/configuration.error.js';
-import { bind, decorationsOf } from './binding.js';
+import { bind, decorationsOf } from './decorate.js';
 import { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];

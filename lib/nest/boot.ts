@@ -12,7 +12,8 @@ import { checkOptions } from '../contract/check-options.js';
 import { MODULE_OPTIONS } from '../contract/options.js';
 import { CacheConfigurationError, type Fault } from '../errors/configuration.error.js';
 import { Binder } from './binder.js';
-import { decorationsOf, placeOf, type Binding } from './binding.js';
+import { placeOf, type Binding } from './binding.js';
+import { decorationsOf } from './decorate.js';
 import { Engine } from './engine.js';
 import { CACHE_MODULE_OPTIONS } from './module-definition.js';
 

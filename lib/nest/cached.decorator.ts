@@ -1,6 +1,6 @@
 import type { AnyEntity, Entity, EntityKey } from '../contract/entity.js';
 import { show } from '../errors/wording.js';
-import { decorate } from './binding.js';
+import { decorate } from './decorate.js';
 import type { CachedByArgument, CachedByFunction } from './fit.js';
 
 /**

@@ -1,6 +1,6 @@
 import { Inject, type Provider } from '@nestjs/common';
 import type { AnyEntity } from '../contract/entity.js';
-import { INTERCEPTOR } from './binding.js';
+import { INTERCEPTOR } from './decorate.js';
 import type { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
 import { EntityCache } from './entity-cache.js';
 

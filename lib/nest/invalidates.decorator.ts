@@ -1,6 +1,7 @@
 import type { AnyEntity, Entity, EntityKey } from '../contract/entity.js';
 import { show } from '../errors/wording.js';
-import { decorate, type AnyFunction, type WriteTarget } from './binding.js';
+import type { AnyFunction, WriteTarget } from './binding.js';
+import { decorate } from './decorate.js';
 import type { InvalidatesByArgument, InvalidatesByFunction } from './fit.js';
 
 /** Which entries a method changes. */

@@ -121,6 +121,13 @@ describe('revive', () => {
   });
 });
 
+it('keeps data that mentions one object twice, because that is no circle', async () => {
+  const { read, peek } = testEngine();
+  const shared = { id: 1 };
+  await read(Things, 'a', async () => ({ first: shared, list: [shared, shared] }));
+  expect(await peek(Things, 'a')).toEqual({ first: { id: 1 }, list: [{ id: 1 }, { id: 1 }] });
+});
+
 it('keeps a field named __proto__ a field, because data from outside may hold one', async () => {
   const { read } = testEngine();
   const hostile: unknown = JSON.parse('{"__proto__": {"admin": true}}');

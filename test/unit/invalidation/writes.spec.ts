@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { Cached, entity, Invalidates, invalidate, readThrough } from 'nestjs-cache-contract';
-import { bind } from '../../../lib/nest/binding.js';
+import { bind } from '../../../lib/nest/decorate.js';
 import { CacheStrategyInterceptor } from '../../../lib/nest/cache-strategy.interceptor.js';
 import { testEngine } from '../../support/engine.js';
 

@@ -148,6 +148,20 @@ describe('absence', () => {
   });
 });
 
+describe('a full table', () => {
+  it('keeps what is read again and again, and lets go of what was read once', async () => {
+    const { read, peek } = testEngine();
+    const Things = make({ l1: { maxEntries: 10 } });
+    for (let i = 0; i < 100; i++) {
+      await read(Things, 'hot', async () => 'hot');
+      await read(Things, `once${i}`, async () => i);
+    }
+    expect(await peek(Things, 'hot')).toBe('hot');
+    expect(await peek(Things, 'once0')).toBeUndefined();
+    expect(await peek(Things, 'once99')).toBe(99);
+  });
+});
+
 describe('peek', () => {
   it('answers from the cache and never loads', async () => {
     const { clock, read, peek } = testEngine();

@@ -1,0 +1,125 @@
+import { Inject } from '@nestjs/common';
+import { isEntity, type AnyEntity } from '../contract/entity.js';
+import type { Fault } from '../errors/configuration.error.js';
+import { show } from '../errors/wording.js';
+import { placeOf, type AnyFunction, type Binding } from './binding.js';
+import type { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
+
+/** Token and property under which a decorated object holds its interceptor. Its text stands in Nest's error message. */
+export const INTERCEPTOR = Symbol('CacheStrategyInterceptor (is CacheModule.forRoot() imported?)');
+const DECORATIONS = 'nestjs-cache-contract:decorations';
+
+interface Decoration {
+  readonly binding: Binding;
+  readonly faults: readonly Fault[];
+}
+
+interface Decorated {
+  [INTERCEPTOR]?: CacheStrategyInterceptor;
+}
+
+/** What a decorator makes of what it was given; `fault` reports what it cannot use. */
+type Make = (
+  fault: (problem: string, fix: string) => void,
+  method: AnyFunction,
+) => Pick<Binding, 'keyOf' | 'writes'>;
+
+/**
+ * Wraps a method where it stands, so that it is cached in every scope, in subclasses and when it calls itself.
+ *
+ * Throws nothing: faults are kept with the class and come in the boot report, together with all others.
+ */
+export function decorate(kind: 'Cached' | 'Invalidates', entity: AnyEntity, make: Make) {
+  return (target: object, name: string | symbol, descriptor?: PropertyDescriptor): void => {
+    const host = typeof target === 'function' ? target : target.constructor;
+    const method = `${host.name}.${String(name)}`;
+    const decorator = `@${kind}(${isEntity(entity) ? entity.name : '?'})`;
+    const at = placeOf({ method, decorator });
+    const faults = [...notAnEntity(kind, entity, at), ...misplaced(kind, target, descriptor, at)];
+    const original = (descriptor?.value ?? (() => undefined)) as AnyFunction;
+    const made = make(
+      (problem, fix) => faults.push({ code: 'CACHE_TARGET_INVALID', problem, at, fix }),
+      original,
+    );
+    const binding: Binding = { entity, method, decorator, ...made };
+    const own = ownDecorations(host);
+    Reflect.defineMetadata(DECORATIONS, [...own, { binding, faults }], host);
+    if (faults.length > 0) return;
+    // Nest appends one entry per call of Inject; one per class is enough.
+    if (own.every((other) => other.faults.length > 0)) Inject(INTERCEPTOR)(target, INTERCEPTOR);
+    descriptor!.value = wrap(original, binding);
+  };
+}
+
+function notAnEntity(kind: string, entity: unknown, at: string): Fault[] {
+  if (isEntity(entity)) return [];
+  return [
+    {
+      code: 'CACHE_ENTITY_EXPECTED',
+      problem: `@${kind} expected an entity made by entity(), got ${show(entity)}.`,
+      at,
+      fix: 'pass the constant your contract file exports; if it is undefined here, two files import each other: move the contract into a file of its own.',
+    },
+  ];
+}
+
+function misplaced(
+  kind: string,
+  target: object,
+  method: PropertyDescriptor | undefined,
+  at: string,
+): Fault[] {
+  if (typeof target !== 'function' && typeof method?.value === 'function') return [];
+  const found = typeof target === 'function' ? 'static method' : 'property or accessor';
+  return [
+    {
+      code: 'CACHE_DECORATOR_MISPLACED',
+      problem: `@${kind} belongs on a method of an instance, not on a ${found}.`,
+      at,
+      fix: 'make it an ordinary method of a provider or controller.',
+    },
+  ];
+}
+
+function wrap(original: AnyFunction, binding: Binding): AnyFunction {
+  const wrapped = function (this: Decorated | undefined, ...args: unknown[]): unknown {
+    const interceptor = this?.[INTERCEPTOR];
+    // Outside dependency injection, as in a plain unit test, the method is just the method.
+    return interceptor === undefined
+      ? original.apply(this, args)
+      : interceptor.call(binding, original, this!, args);
+  };
+  // Routers, documentation tools and parameter counting look at these.
+  Object.defineProperty(wrapped, 'name', { value: original.name, configurable: true });
+  Object.defineProperty(wrapped, 'length', { value: original.length, configurable: true });
+  for (const key of Reflect.getMetadataKeys(original) as unknown[]) {
+    Reflect.defineMetadata(key, Reflect.getMetadata(key, original), wrapped);
+  }
+  return wrapped;
+}
+
+function ownDecorations(type: object): Decoration[] {
+  return (Reflect.getOwnMetadata(DECORATIONS, type) as Decoration[] | undefined) ?? [];
+}
+
+/** The decorations of a class and of the classes it extends. */
+export function decorationsOf(type: object | null): Decoration[] {
+  if (type === null || type === Function.prototype) return [];
+  return [...ownDecorations(type), ...decorationsOf(Object.getPrototypeOf(type) as object | null)];
+}
+
+/** Gives an instance that Nest did not construct its interceptor; says which one it had before. */
+export function bind(
+  instance: object,
+  interceptor: CacheStrategyInterceptor,
+): CacheStrategyInterceptor | undefined {
+  const before = (instance as Decorated)[INTERCEPTOR];
+  if (before !== interceptor) {
+    Object.defineProperty(instance, INTERCEPTOR, {
+      value: interceptor,
+      configurable: true,
+      writable: true,
+    });
+  }
+  return before;
+}
