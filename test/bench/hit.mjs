@@ -2,7 +2,14 @@
 // Numbers of a shared machine: read the ratios, and read them as rough.
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
-import { Cached, CacheModule, EntityCache, entity, external, readThrough } from 'nestjs-cache-contract';
+import {
+  Cached,
+  CacheModule,
+  EntityCache,
+  entity,
+  external,
+  readThrough,
+} from 'nestjs-cache-contract';
 import { LRUCache } from 'lru-cache';
 
 const COUNT = 10_000;
@@ -40,7 +47,9 @@ for (const key of keys) {
   lru.set(key, value);
 }
 
-console.log(`node ${process.version}, ${CALLS.toLocaleString('en')} awaited calls, best of 5 rounds`);
+console.log(
+  `node ${process.version}, ${CALLS.toLocaleString('en')} awaited calls, best of 5 rounds`,
+);
 for (const [title, sequence] of [
   ['one key', one],
   ['10,000 keys, zipf 0.99', zipf],
@@ -72,7 +81,9 @@ const perMap = await weigh(async (add) => {
   return held;
 });
 const report = (name, bytes) =>
-  console.log(`  ${name.padEnd(18)} ${bytes.toFixed(0).padStart(6)} B    ${(bytes / perMap).toFixed(2)} of Map`);
+  console.log(
+    `  ${name.padEnd(18)} ${bytes.toFixed(0).padStart(6)} B    ${(bytes / perMap).toFixed(2)} of Map`,
+  );
 report('Map', perMap);
 report(
   'lru-cache',
@@ -135,7 +146,7 @@ function zipfian(items, exponent, length) {
   return Array.from({ length }, () => {
     const point = random() * total;
     let low = 0;
-    for (let high = items.length - 1; low < high; ) {
+    for (let high = items.length - 1; low < high;) {
       const middle = (low + high) >> 1;
       if (cumulative[middle] < point) low = middle + 1;
       else high = middle;
