@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 import type { Fault } from '../errors/configuration.error.js';
-import { bind, decorationsOf } from './decorate.js';
+import { bind, classOf, decorationsOf } from './decorate.js';
 import { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
@@ -30,27 +30,39 @@ export class Binder {
   private typeOf(wrapper: Wrapper, faults: Fault[]): object | undefined {
     const isFactory = Array.isArray(wrapper.inject);
     if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) {
-      if (isFactory) this.bindWhatItMakes(wrapper);
-      return isFactory ? undefined : (wrapper.metatype as object);
+      if (!isFactory) return wrapper.metatype as object;
+      this.bindWhatItMakes(wrapper);
+      for (const made of wrapper.getStaticTransientInstances()) this.bindMade(made?.instance);
+      return undefined;
     }
     const instance = wrapper.instance as unknown;
-    if (typeof instance !== 'object' || instance === null) return undefined;
-    const type = instance.constructor as object | undefined;
-    if (type === undefined || decorationsOf(type).length === 0) return undefined;
-    faults.push(...this.bindOne(instance, (type as { name: string }).name));
+    const type = this.decorated(instance);
+    if (type !== undefined)
+      faults.push(...this.bindOne(instance as object, (type as { name: string }).name));
     return type;
   }
 
-  /** A factory in request or transient scope makes its objects later, so the factory itself is taken along. */
+  /** A factory in request or transient scope makes objects later as well, so the factory itself is taken along. */
   private bindWhatItMakes(wrapper: Wrapper): void {
     const make = wrapper.metatype as (...dependencies: unknown[]) => unknown;
     wrapper.metatype = async (...dependencies: unknown[]) => {
       const made = await make(...dependencies);
-      if (typeof made === 'object' && made !== null && decorationsOf(made.constructor).length > 0) {
-        bind(made, this.interceptor);
-      }
+      this.bindMade(made);
       return made;
     };
+  }
+
+  private bindMade(made: unknown): void {
+    if (this.decorated(made) !== undefined && Object.isExtensible(made)) {
+      bind(made as object, this.interceptor);
+    }
+  }
+
+  /** The class of an instance, if it has decorated methods. */
+  private decorated(instance: unknown): object | undefined {
+    if (typeof instance !== 'object' || instance === null) return undefined;
+    const type = classOf(instance);
+    return decorationsOf(type).length > 0 ? type : undefined;
   }
 
   private bindOne(instance: object, name: string): Fault[] {

@@ -30,7 +30,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     @Inject(CACHE_MODULE_OPTIONS) private readonly options: unknown,
   ) {}
 
-  onModuleInit(): void {
+  async onModuleInit(): Promise<void> {
     const place = { owner: 'CacheModule', path: '', at: 'CacheModule.forRoot()' };
     const { types, faults: unbound } = this.binder.bindAll();
     const faults = [
@@ -40,7 +40,11 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
       ...this.examine(types),
       ...this.engine.entities.faults(),
     ];
-    if (faults.length > 0) throw new CacheConfigurationError(faults);
+    if (faults.length > 0) {
+      // What was bound on the way may serve an application that does start.
+      await this.engine.close();
+      throw new CacheConfigurationError(faults);
+    }
     this.warnOfWorkers();
   }
 
@@ -61,7 +65,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     return [
       {
         code: 'CACHE_MODULE_TWICE',
-        problem: `CacheModule.forRoot() is imported ${times} times with different options.`,
+        problem: `CacheModule.forRoot() is called ${times} times, and each call makes a cache.`,
         at: 'CacheModule.forRoot()',
         why: 'it is global: which of the caches a class gets would be chance.',
         fix: 'import it once, in the root module; elsewhere nothing, or CacheModule.forFeature().',
@@ -71,17 +75,21 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
 
   private examine(types: Iterable<object>): Fault[] {
     const faults: Fault[] = [];
-    const methods = new Map<string, Binding[]>();
+    const hosts = new Map<object, Map<string, Binding[]>>();
     // A class and its subclass show the same decoration: it counts once.
     for (const decoration of new Set([...types].flatMap(decorationsOf))) {
       faults.push(...decoration.faults);
       if (decoration.faults.length > 0) continue;
-      const { binding } = decoration;
+      const { host, binding } = decoration;
       this.engine.entities.register(binding.entity, placeOf(binding));
-      methods.set(binding.method, [...(methods.get(binding.method) ?? []), binding]);
       if (binding.writes !== undefined) faults.push(...writesExternal(binding));
+      const methods = hosts.get(host) ?? new Map<string, Binding[]>();
+      hosts.set(
+        host,
+        methods.set(binding.method, [...(methods.get(binding.method) ?? []), binding]),
+      );
     }
-    for (const bindings of methods.values()) faults.push(...conflict(bindings));
+    for (const methods of hosts.values()) faults.push(...[...methods.values()].flatMap(conflict));
     return faults;
   }
 

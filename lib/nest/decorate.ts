@@ -9,7 +9,10 @@ import type { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
 export const INTERCEPTOR = Symbol('CacheStrategyInterceptor (is CacheModule.forRoot() imported?)');
 const DECORATIONS = 'nestjs-cache-contract:decorations';
 
+/** What a decorator left behind with the class it stands in. */
 interface Decoration {
+  /** The class itself: two classes may have one name. */
+  readonly host: object;
   readonly binding: Binding;
   readonly faults: readonly Fault[];
 }
@@ -43,7 +46,7 @@ export function decorate(kind: 'Cached' | 'Invalidates', entity: AnyEntity, make
     );
     const binding: Binding = { entity, method, decorator, ...made };
     const own = ownDecorations(host);
-    Reflect.defineMetadata(DECORATIONS, [...own, { binding, faults }], host);
+    Reflect.defineMetadata(DECORATIONS, [...own, { host, binding, faults }], host);
     if (faults.length > 0) return;
     // Nest appends one entry per call of Inject; one per class is enough.
     if (own.every((other) => other.faults.length > 0)) Inject(INTERCEPTOR)(target, INTERCEPTOR);
@@ -103,9 +106,15 @@ function ownDecorations(type: object): Decoration[] {
 }
 
 /** The decorations of a class and of the classes it extends. */
-export function decorationsOf(type: object | null): Decoration[] {
-  if (type === null || type === Function.prototype) return [];
+export function decorationsOf(type: object | null | undefined): Decoration[] {
+  if (typeof type !== 'function' || type === Function.prototype) return [];
   return [...ownDecorations(type), ...decorationsOf(Object.getPrototypeOf(type) as object | null)];
+}
+
+/** The class of an object; a field of its own that is named `constructor` does not count. */
+export function classOf(instance: object): object | undefined {
+  const prototype = Object.getPrototypeOf(instance) as { constructor?: unknown } | null;
+  return typeof prototype?.constructor === 'function' ? prototype.constructor : undefined;
 }
 
 /** Gives an instance that Nest did not construct its interceptor; says which one it had before. */

@@ -4,16 +4,23 @@ import type { AnyFunction, WriteTarget } from './binding.js';
 import { decorate } from './decorate.js';
 import type { InvalidatesByArgument, InvalidatesByFunction } from './fit.js';
 
-/** Which entries a method changes. */
+/** Which entries a method changes: one of the four ways. */
 export type InvalidationTarget<Key extends EntityKey, Args extends unknown[], Result> =
   /** One, told from the arguments; `when` can say afterwards that nothing changed. */
-  | { key: (...args: Args) => Key; when?: (result: Result, ...args: Args) => boolean }
+  | Only<{ key: (...args: Args) => Key; when?: (result: Result, ...args: Args) => boolean }>
   /** Several, told from the arguments. */
-  | { keys: (...args: Args) => readonly Key[]; when?: (result: Result, ...args: Args) => boolean }
+  | Only<{
+      keys: (...args: Args) => readonly Key[];
+      when?: (result: Result, ...args: Args) => boolean;
+    }>
   /** Told from the result: what was created, what a bulk statement touched. */
-  | { keysOf: (result: Result, ...args: Args) => readonly Key[] }
+  | Only<{ keysOf: (result: Result, ...args: Args) => readonly Key[] }>
   /** All of the entity. */
-  | { family: true };
+  | Only<{ family: true }>;
+
+type Only<Way> = Way & {
+  [Other in Exclude<'key' | 'keys' | 'keysOf' | 'family' | 'when', keyof Way>]?: never;
+};
 
 /**
  * The method changes the source of truth; when it has settled, the entries it changed are gone.

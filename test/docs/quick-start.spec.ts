@@ -5,10 +5,5 @@ it('prints what the comments of the quick start say', async () => {
   await import('./snippets/quick-start.js');
   const printed = print.mock.calls.map(([first]) => first);
   print.mockRestore();
-  expect(printed).toEqual([
-    'query',
-    { name: 'Ada' },
-    'query',
-    { name: 'Grace' },
-  ]);
+  expect(printed).toEqual(['query', { name: 'Ada' }, 'query', { name: 'Grace' }]);
 });

@@ -7,7 +7,7 @@ const pages = [
   'ARCHITECTURE.md',
   ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`),
 ];
-const SNIPPET = /(<!-- snippet: ([^#\s]+)#([\w-]+) -->\n```ts\n)[\s\S]*?(```\n)/g;
+const SNIPPET = /(<!-- snippet: ([^#\s]+)#([\w-]+) -->\n\n```ts\n)[\s\S]*?(```\n)/g;
 
 function region(file: string, name: string): string {
   const lines = readFileSync(join(root, file), 'utf8').split('\n');

@@ -9,7 +9,6 @@ import {
   Invalidates,
   invalidate,
   readThrough,
-  type Duration,
 } from 'nestjs-cache-contract';
 import { expectGolden } from '../support/golden.js';
 
@@ -20,7 +19,7 @@ const Products = entity<string>('product', {
 });
 const Prices = entity<number>('price', {
   maxStaleness: '10s',
-  read: readThrough({ ttl: '5 s' as Duration }),
+  read: readThrough({ ttl: '5 s' }),
   write: external(),
 });
 const Stocks = entity<number>('stock', {

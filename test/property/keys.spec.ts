@@ -85,7 +85,11 @@ describe('keys', () => {
     ['a one-part tuple and its part', ['a'], 'a'],
     ['null and the word null', ['a', null], ['a', 'null']],
     ['a longer tuple', ['a', 'b'], ['a', 'b', '']],
-    ['a long text and the text of its hash', 'x'.repeat(300), id('x'.repeat(300)).replace(/^\ud801/, '')],
+    [
+      'a long text and the text of its hash',
+      'x'.repeat(300),
+      id('x'.repeat(300)).replace(/^\ud801/, ''),
+    ],
   ] as [string, EntityKey, EntityKey][])('does not confuse %s', (_, a, b) => {
     expect(id(a)).not.toBe(id(b));
   });

@@ -1,0 +1,66 @@
+/* A user's application: `consumers.spec.ts` compiles and starts it outside this repository. */
+import 'reflect-metadata';
+import { setImmediate } from 'node:timers/promises';
+import { Injectable, Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import {
+  Cached,
+  CacheModule,
+  entity,
+  Invalidates,
+  invalidate,
+  readThrough,
+} from 'nestjs-cache-contract';
+
+interface Profile {
+  id: string;
+  name: string;
+}
+
+const Profiles = entity<Profile | null>('profile', {
+  maxStaleness: '90s',
+  read: readThrough({ ttl: '1m', negativeTtl: '5s' }),
+  write: invalidate(),
+});
+
+@Injectable()
+class ProfileService {
+  loads = 0;
+  private name = 'Ada';
+
+  @Cached(Profiles)
+  async find(id: string): Promise<Profile | null> {
+    this.loads++;
+    await setImmediate();
+    return { id, name: this.name };
+  }
+
+  @Invalidates(Profiles, (id: string) => id)
+  async rename(id: string, name: string): Promise<void> {
+    await setImmediate();
+    this.name = name;
+  }
+}
+
+@Module({ imports: [CacheModule.forRoot()], providers: [ProfileService] })
+class AppModule {}
+
+async function main(): Promise<void> {
+  const app = await NestFactory.createApplicationContext(AppModule, { logger: ['error', 'warn'] });
+  const profiles = app.get(ProfileService);
+  const answers = await Promise.all(Array.from({ length: 100 }, () => profiles.find('u1')));
+  const loads = profiles.loads;
+  await profiles.rename('u1', 'Grace');
+  console.log(
+    JSON.stringify({
+      format: typeof module === 'undefined' ? 'esm' : 'cjs',
+      answers: answers.length,
+      names: [...new Set(answers.map((profile) => profile?.name))],
+      loads,
+      afterWrite: (await profiles.find('u1'))?.name,
+    }),
+  );
+  await app.close();
+}
+
+void main();

@@ -1,0 +1,300 @@
+/* Uses that must compile. Nothing here runs. */
+import { Controller, Get, Injectable, Module, Param } from '@nestjs/common';
+import { ConfigModule, registerAs } from '@nestjs/config';
+import {
+  bypass,
+  CacheConfigurationError,
+  Cached,
+  CacheModule,
+  Clock,
+  currentLoad,
+  entity,
+  EntityCache,
+  external,
+  InjectCache,
+  Invalidates,
+  invalidate,
+  onCacheEvent,
+  readThrough,
+  Singleflight,
+  type CacheModuleOptionsFactory,
+  type CacheOf,
+  type ContractInForce,
+  type Duration,
+  type FaultCode,
+  type InvalidationOutcome,
+  type KeyOf,
+  type ValueOf,
+} from 'nestjs-cache-contract';
+
+export interface UserProfile {
+  id: string;
+  name: string;
+  updatedAt: Date;
+}
+export interface Product {
+  id: number;
+  category: string;
+  price: bigint;
+}
+export class User {
+  id: string;
+  greet(): string {
+    return `Hello ${this.id}`;
+  }
+}
+
+/** Stands for a database. */
+declare function query<T>(): Promise<T>;
+
+// --- contracts
+
+export const Profiles = entity<UserProfile | null>('profile', {
+  maxStaleness: '90s',
+  read: readThrough({ ttl: '1m', negativeTtl: '5s' }),
+  write: invalidate(),
+});
+export const Products = entity<Product | null, number>('product', {
+  maxStaleness: 7_200_000,
+  read: readThrough({ ttl: '1.5h', jitter: 0.2, loadTimeout: '500ms', l1: { maxEntries: 100 } }),
+  write: external(),
+  absentWhen: (error) => error instanceof RangeError,
+});
+export const Permissions = entity<string[], [tenant: string, user: string]>('permission', {
+  maxStaleness: '5s',
+  prefer: 'error',
+  read: readThrough({ ttl: '3s' }),
+  write: invalidate(),
+});
+export const Layout = entity<{ html: string }>('layout', {
+  maxStaleness: 0,
+  read: bypass(),
+  write: external(),
+});
+export const Users = entity<User>('user', {
+  maxStaleness: '1d',
+  read: readThrough({ ttl: '1h' }),
+  write: invalidate(),
+  revive: (plain) => Object.assign(new User(), plain),
+});
+/** Built-in types have methods and need no `revive`. */
+export const Builtins = entity<Date | Map<string, bigint> | Uint8Array | readonly string[]>('b', {
+  maxStaleness: '1d',
+  read: readThrough({ ttl: '1h' }),
+  write: external(),
+});
+
+export const value: ValueOf<typeof Products> = null;
+export const key: KeyOf<typeof Permissions> = ['acme', 'ada'];
+
+/** No duration, but a template type cannot tell: refused when the application starts. */
+export const refusedAtStart: Duration[] = ['1e3s', '-5s', NaN];
+
+// --- decorators
+
+export abstract class Base {
+  @Cached(Profiles)
+  async find(id: string): Promise<UserProfile | null> {
+    return { id, name: 'Ada', updatedAt: new Date() };
+  }
+}
+
+@Injectable()
+export class Derived extends Base {
+  override async find(id: string): Promise<UserProfile | null> {
+    return super.find(id);
+  }
+}
+
+@Injectable()
+export class Shop {
+  @Cached(Profiles)
+  byArgument(id: string): Promise<UserProfile | null> {
+    return query();
+  }
+  @Cached(Profiles, (id: string) => id)
+  byFunction(id: string, verbose: boolean): Promise<UserProfile | null> {
+    return query();
+  }
+  @Cached(Profiles, (_trace: unknown, id: string) => id)
+  bySecondArgument(trace: { id: string }, id: string): Promise<UserProfile | null> {
+    return query();
+  }
+  @Cached(Profiles, (id: number) => `n${id}`)
+  byConverted(id: number): Promise<UserProfile | null> {
+    return query();
+  }
+  /** `undefined` is never cached, so the entity need not hold it. */
+  @Cached(Profiles)
+  perhaps(id: string): Promise<UserProfile | null | undefined> {
+    return query();
+  }
+  @Cached(Products)
+  product(id: number): Promise<Product | null> {
+    return query();
+  }
+  @Cached(Permissions, (tenant: string, user: string) => [tenant, user])
+  permissions(tenant: string, user: string): Promise<string[]> {
+    return query();
+  }
+  @Cached(Layout, () => 'all')
+  layout(): Promise<{ html: string }> {
+    return query();
+  }
+  @Cached(Users)
+  async user(id: string): Promise<User> {
+    const { signal } = currentLoad();
+    signal.throwIfAborted();
+    return Object.assign(new User(), { id });
+  }
+
+  @Invalidates(Profiles)
+  remove(id: string): Promise<void> {
+    return query();
+  }
+  @Invalidates(Profiles, (id: string) => id)
+  rename(id: string, name: string): Promise<void> {
+    return query();
+  }
+  @Invalidates(Profiles, { keys: (ids: string[]) => ids })
+  removeAll(ids: string[]): Promise<number> {
+    return query();
+  }
+  @Invalidates(Permissions, {
+    keys: (tenant: string, users: string[]) =>
+      users.map((user): [string, string] => [tenant, user]),
+  })
+  revoke(tenant: string, users: string[]): Promise<void> {
+    return query();
+  }
+  @Invalidates(Profiles, { keysOf: (gone: { id: string }[]) => gone.map(({ id }) => id) })
+  prune(before: Date): Promise<{ id: string }[]> {
+    return query();
+  }
+  /** Several on one method. */
+  @Invalidates(Layout, { family: true })
+  @Invalidates(Profiles, {
+    key: (_category: string, by: string) => by,
+    when: (changed: boolean) => changed,
+  })
+  discount(category: string, by: string): Promise<boolean> {
+    return query();
+  }
+}
+
+@Controller('profiles')
+export class ProfileController {
+  constructor(private readonly shop: Shop) {}
+
+  @Cached(Profiles)
+  @Get(':id')
+  one(@Param('id') id: string): Promise<UserProfile | null> {
+    return this.shop.byArgument(id);
+  }
+}
+
+// --- calls
+
+@Injectable()
+export class Calls {
+  constructor(
+    @InjectCache(Products) private readonly products: CacheOf<typeof Products>,
+    private readonly cache: EntityCache,
+  ) {}
+
+  async all(): Promise<void> {
+    const profile: UserProfile | null = await this.cache.get(Profiles, 'u1', async () => null);
+    const perhaps: UserProfile | null | undefined = await this.cache.get(
+      Profiles,
+      'u1',
+      async ({ signal }) => (signal.aborted ? undefined : null),
+    );
+    const may: string[] = await this.cache.get(Permissions, ['t', 'u'], async () => ['read']);
+    const seen: UserProfile | null | undefined = await this.cache.peek(Profiles, 'u1');
+    const outcome: InvalidationOutcome = await this.cache.invalidate(Permissions, ['t', 'u']);
+    await this.cache.invalidateFamily(Permissions);
+    const four: number = this.cache.context({ bypass: [Profiles, Products] }, () => 4);
+    const five: Promise<number> = this.cache.context({ bypass: [] }, async () => 5);
+    const inForce: ContractInForce = this.cache.contract(Products);
+
+    const facade: CacheOf<typeof Permissions> = this.cache.of(Permissions);
+    await facade.get(['t', 'u'], async () => []);
+    const product: Product | null = await this.products.get(1, async () => null);
+    const peeked: Product | null | undefined = await this.products.peek(1);
+    await this.products.invalidate(1);
+    await this.products.invalidateFamily();
+    const same: ContractInForce = this.products.contract();
+  }
+}
+
+// --- module
+
+const cacheConfig = registerAs('cache', () => ({ namespace: 'shop' }));
+
+@Module({
+  imports: [CacheModule.forRoot(), CacheModule.forFeature([Profiles, Products, Permissions])],
+  providers: [Shop, Calls],
+})
+export class Plain {}
+
+@Module({ imports: [CacheModule.forRoot({ namespace: 'shop' })] })
+export class Named {}
+
+@Module({ imports: [CacheModule.forRootAsync(cacheConfig.asProvider())] })
+export class FromConfig {}
+
+@Module({
+  imports: [
+    CacheModule.forRootAsync({
+      imports: [ConfigModule.forFeature(cacheConfig)],
+      inject: [cacheConfig.KEY],
+      useFactory: ({ namespace }: { namespace: string }) => ({ namespace }),
+    }),
+  ],
+})
+export class FromFactory {}
+
+class Options implements CacheModuleOptionsFactory {
+  createCacheOptions() {
+    return { namespace: 'shop' };
+  }
+}
+
+@Module({ imports: [CacheModule.forRootAsync({ useClass: Options })] })
+export class FromClass {}
+
+declare class OwnClock extends Clock {
+  monotonic(): number;
+  after(ms: number, task: () => void): () => void;
+  random(): number;
+}
+declare class OwnSingleflight extends Singleflight {
+  fly<T>(
+    family: string,
+    id: string,
+    load: (flight: { readonly poisoned: boolean }) => Promise<T>,
+  ): Promise<T>;
+  poison(family: string, id?: string): void;
+}
+
+@Module({
+  imports: [
+    CacheModule.forRoot({
+      providers: [
+        { provide: Clock, useClass: OwnClock },
+        { provide: Singleflight, useClass: OwnSingleflight },
+      ],
+    }),
+  ],
+})
+export class WithOwnParts {}
+
+// --- events and errors
+
+export const stop: () => void = onCacheEvent('load', ({ entity, outcome, loadMs }) => {
+  if (outcome === 'failed') console.warn(`${entity} failed after ${loadMs} ms`);
+});
+
+export function faultsOf(error: unknown): FaultCode[] {
+  return error instanceof CacheConfigurationError ? error.faults.map(({ code }) => code) : [];
+}

@@ -1,0 +1,249 @@
+/* Uses that must not compile, each with what is wrong with it. Nothing here runs. */
+import type { Observable } from 'rxjs';
+import {
+  Cached,
+  CacheModule,
+  entity,
+  external,
+  InjectCache,
+  Invalidates,
+  invalidate,
+  onCacheEvent,
+  readThrough,
+  type CacheOf,
+  type Duration,
+  type EntityCache,
+} from 'nestjs-cache-contract';
+import {
+  Permissions,
+  Products,
+  Profiles,
+  type Product,
+  type User,
+  type UserProfile,
+} from './accepted.js';
+
+/** Stands for a database. */
+declare function query<T>(): Promise<T>;
+declare const cache: EntityCache;
+declare const products: CacheOf<typeof Products>;
+
+const read = readThrough({ ttl: '1s' });
+const write = invalidate();
+
+// --- contracts
+
+// @ts-expect-error an option that does not exist
+entity<UserProfile>('p', { maxStaleness: '5s', read, write, maxStalenes: '5s' });
+// @ts-expect-error a malformed duration
+entity<UserProfile>('p', { maxStaleness: '90 sec', read, write });
+// @ts-expect-error no maxStaleness
+entity<UserProfile>('p', { read, write });
+// @ts-expect-error no read strategy
+entity<UserProfile>('p', { maxStaleness: '5s', write });
+// @ts-expect-error no write strategy
+entity<UserProfile>('p', { maxStaleness: '5s', read });
+// @ts-expect-error a preference that nothing keeps yet
+entity<UserProfile>('p', { maxStaleness: '5s', read, write, prefer: 'stale' });
+// @ts-expect-error undefined as a value, which is never cached
+entity<UserProfile | undefined>('p', { maxStaleness: '5s', read, write });
+// @ts-expect-error class instances without revive
+entity<User>('u', { maxStaleness: '5s', read, write });
+// @ts-expect-error an object as key
+entity<UserProfile, { id: string }>('p', { maxStaleness: '5s', read, write });
+// @ts-expect-error an empty tuple as key
+entity<UserProfile, []>('p', { maxStaleness: '5s', read, write });
+// @ts-expect-error a read strategy where a write strategy belongs
+entity<UserProfile>('p', { maxStaleness: '5s', read, write: read });
+// @ts-expect-error no ttl
+readThrough({});
+// @ts-expect-error staleFor, which nothing keeps yet
+readThrough({ ttl: '1m', staleFor: '1m' });
+// @ts-expect-error an option of the local tier that does not exist
+readThrough({ ttl: '1m', l1: { maxSize: 5 } });
+// @ts-expect-error hold, which nothing keeps yet
+invalidate({ hold: true });
+// @ts-expect-error options of external
+external({ ttl: '1s' });
+// @ts-expect-error a compound duration
+export const compound: Duration = '1h30m';
+// @ts-expect-error a bare number as text
+export const bare: Duration = '250';
+
+export class Methods {
+  // --- what @Cached refuses
+
+  // @ts-expect-error a method that does not return a promise
+  @Cached(Profiles)
+  sync(id: string): UserProfile | null {
+    return null;
+  }
+  // @ts-expect-error a method that returns an Observable
+  @Cached(Profiles)
+  observable(id: string): Observable<UserProfile | null> {
+    return null!;
+  }
+  // @ts-expect-error an async generator
+  @Cached(Profiles)
+  async *generator(id: string): AsyncGenerator<UserProfile> {}
+  // @ts-expect-error another value than the entity holds
+  @Cached(Profiles)
+  otherValue(id: string): Promise<Product | null> {
+    return query();
+  }
+  // @ts-expect-error a return type that excludes null, which would come from the cache
+  @Cached(Profiles)
+  lessThanHeld(id: string): Promise<UserProfile> {
+    return query();
+  }
+  // @ts-expect-error a number as key of an entity with text keys
+  @Cached(Profiles)
+  otherKey(id: number): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error two arguments and no key function
+  @Cached(Profiles)
+  two(id: string, verbose: boolean): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error an optional second argument and no key function
+  @Cached(Profiles)
+  optional(id: string, verbose?: boolean): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error a second argument with a default, which method.length does not count
+  @Cached(Profiles)
+  defaulted(id: string, options = {}): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error rest arguments
+  @Cached(Profiles)
+  rest(...ids: string[]): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error no argument
+  @Cached(Profiles)
+  none(): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error a tuple key without a key function
+  @Cached(Permissions)
+  tuple(key: [string, string]): Promise<string[]> {
+    return query();
+  }
+  // @ts-expect-error a key function of other arguments
+  @Cached(Profiles, (id: number) => String(id))
+  otherArguments(id: string): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error a key function of more arguments
+  @Cached(Profiles, (id: string, more: string) => id + more)
+  moreArguments(id: string): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error a key function that makes another key
+  @Cached(Profiles, (id: string) => [id, 1])
+  otherMadeKey(id: string): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error a key function that makes a shorter tuple
+  @Cached(Permissions, (tenant: string) => [tenant])
+  shorter(tenant: string): Promise<string[]> {
+    return query();
+  }
+  // @ts-expect-error a key function without annotation
+  @Cached(Profiles, (id) => id)
+  unannotated(id: string): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error a key that may be undefined
+  @Cached(Profiles, (id?: string) => id)
+  perhapsNoKey(id?: string): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error a static method
+  @Cached(Profiles)
+  static ofClass(id: string): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error a getter
+  @Cached(Profiles)
+  get accessor(): Promise<UserProfile | null> {
+    return query();
+  }
+  // @ts-expect-error a property
+  @Cached(Profiles)
+  property = (id: string): Promise<UserProfile | null> => query();
+
+  // --- what @Invalidates refuses
+
+  // @ts-expect-error a write that does not return a promise
+  @Invalidates(Profiles)
+  syncWrite(id: string): void {}
+  // @ts-expect-error a write of two arguments and no key function
+  @Invalidates(Profiles)
+  twoWrite(id: string, name: string): Promise<void> {
+    return query();
+  }
+  // @ts-expect-error keys where one key belongs
+  @Invalidates(Profiles, { key: (ids: string[]) => ids })
+  manyAsOne(ids: string[]): Promise<void> {
+    return query();
+  }
+  // @ts-expect-error keysOf of another result
+  @Invalidates(Profiles, { keysOf: (made: { id: string }[]) => made.map(({ id }) => id) })
+  otherResult(id: string): Promise<number> {
+    return query();
+  }
+  // @ts-expect-error when of another result
+  @Invalidates(Profiles, { key: (id: string) => id, when: (changed: boolean) => changed })
+  otherWhen(id: string): Promise<number> {
+    return query();
+  }
+  // @ts-expect-error a target that does not exist
+  @Invalidates(Profiles, { family: false })
+  noTarget(id: string): Promise<void> {
+    return query();
+  }
+  // @ts-expect-error a key function of other arguments for a write
+  @Invalidates(Profiles, (id: number) => String(id))
+  otherArgumentsWrite(id: string): Promise<void> {
+    return query();
+  }
+}
+
+// --- calls
+
+// @ts-expect-error get with a key of another type
+void cache.get(Profiles, 42, async () => null);
+// @ts-expect-error get with a loader of another value
+void cache.get(Profiles, '42', async () => 42);
+// @ts-expect-error get with a loader that is not async
+void cache.get(Profiles, '42', () => null);
+// @ts-expect-error peek with a key of another type
+void cache.peek(Products, '1');
+// @ts-expect-error invalidate with a shorter tuple
+void cache.invalidate(Permissions, ['t']);
+// @ts-expect-error of() and then a key of another type
+void cache.of(Permissions).invalidate(['t']);
+// @ts-expect-error context without what to bypass
+cache.context({}, () => 1);
+// @ts-expect-error a facade called with a key of another type
+void products.invalidate('1');
+// @ts-expect-error a facade called with a loader of another value
+void products.get(1, async () => 'x');
+// @ts-expect-error a facade of another entity
+export const other: CacheOf<typeof Profiles> = products;
+
+// --- module
+
+// @ts-expect-error an option of the module that does not exist
+CacheModule.forRoot({ namespaces: 'shop' });
+// @ts-expect-error a factory that makes other options
+CacheModule.forRootAsync({ useFactory: () => ({ namespace: 1 }) });
+// @ts-expect-error one entity where a list belongs
+CacheModule.forFeature(Profiles);
+// @ts-expect-error a name where an entity belongs
+InjectCache('profile');
+// @ts-expect-error an event that does not exist
+onCacheEvent('hits', () => {});
