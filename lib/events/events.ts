@@ -7,7 +7,10 @@ export interface CacheEvent {
   readonly entity: string;
   /** Number of the request, equal for all that one request causes; absent outside a request. */
   readonly request?: number;
-  /** Controller, resolver or message handler, as `ClassName.method`; absent in guards and outside a request. */
+  /**
+   * Controller, resolver or message handler, as `ClassName.method`; absent in guards, outside a
+   * request, and in GraphQL field resolvers without `fieldResolverEnhancers: ['interceptors']`.
+   */
   readonly handler?: string;
 }
 

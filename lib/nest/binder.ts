@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
-import type { Fault } from '../errors/configuration.error.js';
+import { CacheConfigurationError, type Fault } from '../errors/configuration.error.js';
 import { bind, classOf, decorationsOf } from './decorate.js';
 import { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
 
@@ -21,25 +21,33 @@ export class Binder {
     const types = new Set<object>();
     const faults: Fault[] = [];
     for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
-      const type = this.typeOf(wrapper, faults);
-      if (type !== undefined && decorationsOf(type).length > 0) types.add(type);
+      for (const type of this.typesOf(wrapper, faults)) types.add(type);
     }
     return { types, faults };
   }
 
-  private typeOf(wrapper: Wrapper, faults: Fault[]): object | undefined {
-    const isFactory = Array.isArray(wrapper.inject);
-    if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) {
-      if (!isFactory) return wrapper.metatype as object;
-      this.bindWhatItMakes(wrapper);
-      for (const made of wrapper.getStaticTransientInstances()) this.bindMade(made?.instance);
-      return undefined;
+  /** The classes behind a provider that have decorated methods; what is made already is bound on the way. */
+  private typesOf(wrapper: Wrapper, faults: Fault[]): object[] {
+    if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) {
+      return this.typeOf(wrapper.instance, faults);
     }
-    const instance = wrapper.instance as unknown;
-    const type = this.decorated(instance);
-    if (type !== undefined)
-      faults.push(...this.bindOne(instance as object, (type as { name: string }).name));
-    return type;
+    if (!Array.isArray(wrapper.inject)) {
+      const type = wrapper.metatype as object;
+      return decorationsOf(type).length > 0 ? [type] : [];
+    }
+    this.bindWhatItMakes(wrapper);
+    // What singletons inject is made already.
+    return wrapper
+      .getStaticTransientInstances()
+      .flatMap((made) => this.typeOf(made?.instance, faults));
+  }
+
+  private typeOf(instance: unknown, faults: Fault[]): object[] {
+    if (typeof instance !== 'object' || instance === null) return [];
+    const type = classOf(instance);
+    if (type === undefined || decorationsOf(type).length === 0) return [];
+    faults.push(...this.bindOne(instance, (type as { name: string }).name));
+    return [type];
   }
 
   /** A factory in request or transient scope makes objects later as well, so the factory itself is taken along. */
@@ -47,22 +55,12 @@ export class Binder {
     const make = wrapper.metatype as (...dependencies: unknown[]) => unknown;
     wrapper.metatype = async (...dependencies: unknown[]) => {
       const made = await make(...dependencies);
-      this.bindMade(made);
+      const faults: Fault[] = [];
+      this.typeOf(made, faults);
+      // After the start nobody reads a report: who asked for the object is told.
+      if (faults.length > 0) throw new CacheConfigurationError(faults);
       return made;
     };
-  }
-
-  private bindMade(made: unknown): void {
-    if (this.decorated(made) !== undefined && Object.isExtensible(made)) {
-      bind(made as object, this.interceptor);
-    }
-  }
-
-  /** The class of an instance, if it has decorated methods. */
-  private decorated(instance: unknown): object | undefined {
-    if (typeof instance !== 'object' || instance === null) return undefined;
-    const type = classOf(instance);
-    return decorationsOf(type).length > 0 ? type : undefined;
   }
 
   private bindOne(instance: object, name: string): Fault[] {

@@ -1,7 +1,6 @@
 import { Inject, type Provider } from '@nestjs/common';
 import type { AnyEntity } from '../contract/entity.js';
 import { INTERCEPTOR } from './decorate.js';
-import type { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
 import { EntityCache } from './entity-cache.js';
 
 function cacheToken(entity: AnyEntity): string {
@@ -16,8 +15,8 @@ export function InjectCache(entity: AnyEntity): ParameterDecorator & PropertyDec
 export function cacheProvider(entity: AnyEntity): Provider & { provide: string } {
   return {
     provide: cacheToken(entity),
-    useFactory: ({ engine }: CacheStrategyInterceptor) => new EntityCache(engine).of(entity),
-    // By the token whose text asks for CacheModule.forRoot(): Nest shows it when it is missing.
-    inject: [INTERCEPTOR],
+    useFactory: (_: unknown, cache: EntityCache) => cache.of(entity),
+    // The first one because its text asks for CacheModule.forRoot(): Nest shows it when it is missing.
+    inject: [INTERCEPTOR, EntityCache],
   };
 }

@@ -77,6 +77,39 @@ it('caches in an object from a transient factory that a singleton injects, thoug
   expect(await askTwice(app.get(Host).client)).toEqual([1, 1]);
 });
 
+class Unnamed {
+  @Cached(undefined as unknown as typeof Answers)
+  async find(_id: string): Promise<number> {
+    return 1;
+  }
+}
+class Stale {
+  @Cached(entity<number>('stale', { ...Answers.contract, maxStaleness: '1m' }))
+  async find(_id: string): Promise<number> {
+    return 1;
+  }
+}
+describe.each([
+  ['once', Scope.DEFAULT],
+  ['for each class that injects it', Scope.TRANSIENT],
+])('an object that a factory makes %s, while the application starts', (_, scope) => {
+  it.each<[string, () => object]>([
+    ['CACHE_PROVIDER_FROZEN', () => Object.freeze(new Client())],
+    ['CACHE_ENTITY_EXPECTED', () => new Unnamed()],
+    ['CACHE_STALENESS_EXCEEDED', () => new Stale()],
+  ])(
+    'is refused with %s at the start, because it would not be cached',
+    async (code, useFactory) => {
+      @Injectable()
+      class Host {
+        constructor(@Inject('CLIENT') readonly client: object) {}
+      }
+      const starting = start({ providers: [{ provide: 'CLIENT', scope, useFactory }, Host] });
+      await expect(starting).rejects.toMatchObject({ faults: [{ code }] });
+    },
+  );
+});
+
 it('caches in an object from a factory that depends on the request, because that factory runs per request too', async () => {
   @Injectable({ scope: Scope.REQUEST })
   class Tenant {}
