@@ -20,6 +20,8 @@ interface Attempt {
   readonly flight: Flight;
   readonly startedAt: number;
   readonly context: CallContext | undefined;
+  /** Set when its time is up: an error like that can also come from a load inside the loader. */
+  timedOut: boolean;
 }
 
 /** Runs loaders within their time, and keeps what they say. */
@@ -38,13 +40,14 @@ export class Loader {
     run: Load,
     context: CallContext | undefined,
   ): Promise<CacheRecord> {
-    const attempt: Attempt = { state, id, flight, context, startedAt: this.clock.monotonic() };
+    const startedAt = this.clock.monotonic();
+    const attempt: Attempt = { state, id, flight, context, startedAt, timedOut: false };
     let value: unknown;
     try {
       value = await this.inTime(attempt, run);
     } catch (error) {
       if (!this.meansAbsent(attempt, error)) {
-        this.announceLoad(attempt, error instanceof CacheLoadTimeoutError ? 'timed out' : 'failed');
+        this.announceLoad(attempt, attempt.timedOut ? 'timed out' : 'failed');
         throw error;
       }
       this.announceLoad(attempt, 'absent');
@@ -60,7 +63,8 @@ export class Loader {
     return this.keep(attempt, sealed.value, sealed.handOut, sealed.bytes);
   }
 
-  private inTime({ state, id, context }: Attempt, run: Load): Promise<unknown> {
+  private inTime(attempt: Attempt, run: Load): Promise<unknown> {
+    const { state, id, context } = attempt;
     const { loadTimeoutMs } = state.policy.read as ReadThroughPolicy;
     const { entity } = state.policy;
     const abort = new AbortController();
@@ -74,7 +78,7 @@ export class Loader {
     return new Promise((resolve, reject) => {
       const cancel = this.background.after(loadTimeoutMs, () => {
         const error = new CacheLoadTimeoutError(entity, loadTimeoutMs);
-        frame.ended = true;
+        frame.ended = attempt.timedOut = true;
         reject(error);
         abort.abort(error);
       });
@@ -91,7 +95,7 @@ export class Loader {
           },
           (error: unknown) => {
             settled();
-            if (abort.signal.aborted) this.lateFailure(entity, error, context);
+            if (attempt.timedOut) this.lateFailure(entity, error, context);
             reject(error);
           },
         );
@@ -110,9 +114,9 @@ export class Loader {
     );
   }
 
-  private meansAbsent({ state, context }: Attempt, error: unknown): boolean {
+  private meansAbsent({ state, context, timedOut }: Attempt, error: unknown): boolean {
     const { absentWhen, entity } = state.policy;
-    if (absentWhen === undefined || error instanceof CacheLoadTimeoutError) return false;
+    if (absentWhen === undefined || timedOut) return false;
     try {
       return absentWhen(error);
     } catch {
