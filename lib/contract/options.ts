@@ -135,10 +135,13 @@ export const LOCAL_TIER_OPTIONS = {
   },
 } as const satisfies { readonly [option in keyof Required<LocalTierOptions>]: Option };
 
+/** Names that can stand in events and in the keys of any store. */
+export const NAME = /^[A-Za-z0-9_.-]{1,64}$/;
+
 export const MODULE_OPTIONS = {
   namespace: {
     kind: 'name',
-    pattern: /^[A-Za-z0-9_.-]{1,64}$/,
+    pattern: NAME,
     standard: () => 'cache',
     standardText: "`'cache'`",
     meaning: "Names this application's cache in every event.",

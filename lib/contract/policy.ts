@@ -6,6 +6,7 @@ import type { AnyEntity } from './entity.js';
 import {
   CONTRACT_OPTIONS,
   LOCAL_TIER_OPTIONS,
+  NAME,
   READ_THROUGH_OPTIONS,
   type Known,
 } from './options.js';
@@ -35,8 +36,6 @@ export interface Policy {
   readonly absentWhen?: (error: unknown) => boolean;
   readonly revive?: (plain: unknown) => unknown;
 }
-
-const NAME = /^[A-Za-z0-9_.-]{1,64}$/;
 
 /** The policy of an entity, or what is wrong with its contract. */
 export function resolvePolicy(entity: AnyEntity, at: string): Policy | readonly Fault[] {

@@ -18,26 +18,32 @@ export abstract class Singleflight {
   abstract poison(family: string, id?: string): void;
 }
 
-class OwnFlight<T> implements Flight {
+class OwnFlight<T = any> implements Flight {
   poisoned = false;
-  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (error: unknown) => void;
+  readonly promise = new Promise<T>((resolve, reject) => {
+    this.resolve = resolve;
+    this.reject = reject;
+  });
 }
 
 /** Coordinates the callers of this process. */
 export class ProcessSingleflight extends Singleflight {
-  private readonly families = new Map<string, Map<string, OwnFlight<unknown>>>();
+  private readonly families = new Map<string, Map<string, OwnFlight>>();
 
   override fly<T>(family: string, id: string, load: (flight: Flight) => Promise<T>): Promise<T> {
     let flights = this.families.get(family);
     if (flights === undefined) {
-      flights = new Map<string, OwnFlight<unknown>>();
+      flights = new Map<string, OwnFlight>();
       this.families.set(family, flights);
     }
     const joined = flights.get(id) as OwnFlight<T> | undefined;
     if (joined !== undefined) return joined.promise;
     const flight = new OwnFlight<T>();
     flights.set(id, flight);
-    flight.promise = this.land(flights, id, flight, load);
+    // Complete before the load begins: what it calls may come back for the same key at once.
+    this.land(flights, id, flight, load).then(flight.resolve, flight.reject);
     return flight.promise;
   }
 
@@ -55,7 +61,7 @@ export class ProcessSingleflight extends Singleflight {
   }
 
   private async land<T>(
-    flights: Map<string, OwnFlight<unknown>>,
+    flights: Map<string, OwnFlight>,
     id: string,
     flight: OwnFlight<T>,
     load: (flight: Flight) => Promise<T>,

@@ -10,6 +10,7 @@ export const MAX_ID_LENGTH = 256;
 // The ids of tuples and hashes begin with a lone surrogate, which no scalar may contain: they cannot meet.
 const TUPLE = '\ud800';
 const HASH = '\ud801';
+const HASH_CODE = HASH.charCodeAt(0);
 
 /**
  * The id of an entry in its entity's tables. Two keys have one id exactly if they are equal part by part, by text.
@@ -24,10 +25,23 @@ export function idOf(key: EntityKey, entity: string): string {
     : id;
 }
 
+/** Whether a text is its own id: short, and none of the ids that only a tuple or a hash may have. O(1). */
+export function isOwnId(key: unknown): key is string {
+  return (
+    typeof key === 'string' && key.length <= MAX_ID_LENGTH && (key.charCodeAt(0) | 1) !== HASH_CODE
+  );
+}
+
+/** @throws {CacheUsageError} CACHE_KEY_INVALID */
+export function idsOf(keys: readonly EntityKey[], entity: string): string[] {
+  if (!Array.isArray(keys)) throw refused(entity, 'in an array of keys', keys);
+  return keys.map((key: EntityKey) => idOf(key, entity));
+}
+
 /** A one-part tuple is not its part: `'a'` and `['a']` are keys of different entities in practice. */
 function tupleId(parts: readonly unknown[], entity: string): string {
   if (parts.length === 0) throw refused(entity, 'non-empty', parts);
-  return TUPLE + parts.map((part) => partText(part, entity)).join('/');
+  return TUPLE + Array.from(parts, (part) => partText(part, entity)).join('/');
 }
 
 function partText(part: unknown, entity: string): string {

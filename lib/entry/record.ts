@@ -5,8 +5,9 @@
  * - `copied`: holds a Date, Map, Set or binary, which freezing does not protect: everybody gets a copy.
  * - `revived`: plain data of a class instance: everybody gets an instance of their own, made by `revive`.
  * - `thrown`: the error the loader threw for something that does not exist: everybody gets it thrown.
+ * - `raw`: cannot be kept, so it is never stored: only who loaded it gets it.
  */
-export type HandOut = 'shared' | 'copied' | 'revived' | 'thrown';
+export type HandOut = 'shared' | 'copied' | 'revived' | 'thrown' | 'raw';
 
 /**
  * What the cache remembers of one load.

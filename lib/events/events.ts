@@ -28,8 +28,13 @@ export interface CacheEvents {
   miss: OfEntry & { readonly reason: 'absent' | 'expired' };
   /** A miss that joined a load under way. */
   join: OfEntry;
-  /** The method ran as if there were no cache. */
-  bypass: CacheEvent & { readonly reason: 'strategy' | 'context' | 'own load' | 'closed' };
+  /**
+   * The method ran as if there were no cache: by its strategy, by `context({ bypass })`, because it is part of the
+   * load it asks for, because the application is closed, or because a value cannot be shared with those who waited.
+   */
+  bypass: CacheEvent & {
+    readonly reason: 'strategy' | 'context' | 'own load' | 'closed' | 'unstorable';
+  };
   /** A loader ended. `absent`: it said that there is nothing. `failed`: it threw anything else. */
   load: OfEntry & {
     readonly outcome: 'loaded' | 'absent' | 'undefined' | 'failed' | 'timed out';
@@ -73,8 +78,8 @@ export function onCacheEvent<Name extends CacheEventName>(
   listener: (event: CacheEvents[Name]) => void,
 ): () => void {
   const heard: ChannelListener = (event) => listener(event as CacheEvents[Name]);
-  channel(CHANNEL + name).subscribe(heard);
-  return () => channel(CHANNEL + name).unsubscribe(heard);
+  channels[name].subscribe(heard);
+  return () => void channels[name].unsubscribe(heard);
 }
 
 /** The channels, by event. Ask `hasSubscribers` before building an event. */

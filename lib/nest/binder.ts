@@ -56,7 +56,8 @@ export class Binder {
     wrapper.metatype = async (...dependencies: unknown[]) => {
       const made = await make(...dependencies);
       const faults: Fault[] = [];
-      this.typeOf(made, faults);
+      const types = this.typeOf(made, faults);
+      faults.push(...types.flatMap(decorationsOf).flatMap((decoration) => decoration.faults));
       // After the start nobody reads a report: who asked for the object is told.
       if (faults.length > 0) throw new CacheConfigurationError(faults);
       return made;

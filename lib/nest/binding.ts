@@ -1,4 +1,5 @@
 import type { AnyEntity, EntityKey } from '../contract/entity.js';
+import { CacheUsageError } from '../errors/cache.error.js';
 
 export type AnyFunction = (...args: any[]) => unknown;
 
@@ -27,4 +28,9 @@ export interface Binding {
 /** As a report names it: `ProfileService.find → @Cached(profile)`. */
 export function placeOf({ method, decorator }: Pick<Binding, 'method' | 'decorator'>): string {
   return `${method} → ${decorator}`;
+}
+
+/** A key that cannot be meant was made by a decorated method: say which. */
+export function located(error: unknown, binding: Binding): unknown {
+  return error instanceof CacheUsageError ? error.at(placeOf(binding)) : error;
 }

@@ -19,7 +19,7 @@ import { CACHE_MODULE_OPTIONS } from './module-definition.js';
 
 /**
  * Looks at the whole application before anything else of it starts, and refuses to start with faults: all of all
- * classes and contracts at once. Global modules come first when Nest calls its hooks, so no user's hook runs before.
+ * classes and contracts at once.
  */
 @Injectable()
 export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
@@ -28,7 +28,10 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
     @Inject(Engine) private readonly engine: Engine,
     @Inject(CACHE_MODULE_OPTIONS) private readonly options: unknown,
-  ) {}
+  ) {
+    // Nest calls the hooks of distant modules first, and puts global modules at equal, greatest distance.
+    for (const module of this.holders()) module.distance = Infinity;
+  }
 
   async onModuleInit(): Promise<void> {
     const place = { owner: 'CacheModule', path: '', at: 'CacheModule.forRoot()' };
@@ -38,7 +41,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
       ...this.moduleTwice(),
       ...unbound,
       ...this.examine(types),
-      ...this.engine.entities.faults(),
+      ...this.engine.entities.check(),
     ];
     if (faults.length > 0) {
       // What was bound on the way may serve an application that does start.
@@ -57,10 +60,13 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     await this.engine.close();
   }
 
+  /** The modules that CacheModule.forRoot() made. */
+  private holders() {
+    return [...this.modules.values()].filter((module) => module.providers.has(CacheBoot));
+  }
+
   private moduleTwice(): Fault[] {
-    const times = [...this.modules.values()].filter((module) =>
-      module.providers.has(CacheBoot),
-    ).length;
+    const times = this.holders().length;
     if (times < 2) return [];
     return [
       {

@@ -84,19 +84,26 @@ function misplaced(
   ];
 }
 
-function wrap(original: AnyFunction, binding: Binding): AnyFunction {
+/** What our wrappers wrap. Decorators that stand directly on each other share one wrapper and are called as one. */
+const wrappers = new WeakMap<AnyFunction, { original: AnyFunction; bindings: Binding[] }>();
+
+function wrap(method: AnyFunction, binding: Binding): AnyFunction {
+  const inner = wrappers.get(method);
+  const original = inner?.original ?? method;
+  const bindings = [...(inner?.bindings ?? []), binding];
   const wrapped = function (this: Decorated | undefined, ...args: unknown[]): unknown {
     const interceptor = this?.[INTERCEPTOR];
     // Outside dependency injection, as in a plain unit test, the method is just the method.
     return interceptor === undefined
       ? original.apply(this, args)
-      : interceptor.call(binding, original, this!, args);
+      : interceptor.call(bindings, original, this!, args);
   };
+  wrappers.set(wrapped, { original, bindings });
   // Routers, documentation tools and parameter counting look at these.
-  Object.defineProperty(wrapped, 'name', { value: original.name, configurable: true });
-  Object.defineProperty(wrapped, 'length', { value: original.length, configurable: true });
-  for (const key of Reflect.getMetadataKeys(original) as unknown[]) {
-    Reflect.defineMetadata(key, Reflect.getMetadata(key, original), wrapped);
+  Object.defineProperty(wrapped, 'name', { value: method.name, configurable: true });
+  Object.defineProperty(wrapped, 'length', { value: method.length, configurable: true });
+  for (const key of Reflect.getMetadataKeys(method) as unknown[]) {
+    Reflect.defineMetadata(key, Reflect.getMetadata(key, method), wrapped);
   }
   return wrapped;
 }

@@ -25,10 +25,12 @@ export class Engine {
   readonly events: EventSource;
   readonly background: Background;
   readonly surroundings: Surroundings;
+  private readonly flights: Singleflight;
   closed = false;
 
   constructor({ namespace, clock, flights, surroundings, warn }: EngineParts) {
     this.surroundings = surroundings;
+    this.flights = flights;
     this.events = new EventSource(namespace, warn);
     this.background = new Background(clock);
     this.entities = new Entities(surroundings, (entity, id) => {
@@ -44,7 +46,7 @@ export class Engine {
   async close(): Promise<void> {
     this.closed = true;
     // Poisoned, so that a load which ends during the drain does not fill a table again.
-    for (const state of this.entities.close()) this.invalidator.invalidateFamily(state);
+    for (const { policy } of this.entities.close()) this.flights.poison(policy.entity);
     await this.background.close();
   }
 }

@@ -45,7 +45,7 @@ export class EntityCache {
     return (await this.engine.reader.read(state, key, load)) as Value | R;
   }
 
-  /** What `get` would answer without loading; `undefined` if it would load. */
+  /** The value `get` would answer with at once; `undefined` if it would load, or throw a remembered error. */
   async peek<Value, Key extends EntityKey>(
     entity: Entity<Value, Key>,
     key: Key,

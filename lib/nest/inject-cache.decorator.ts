@@ -1,10 +1,12 @@
 import { Inject, type Provider } from '@nestjs/common';
-import type { AnyEntity } from '../contract/entity.js';
+import { isEntity, type AnyEntity } from '../contract/entity.js';
+import type { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
 import { INTERCEPTOR } from './decorate.js';
 import { EntityCache } from './entity-cache.js';
 
 function cacheToken(entity: AnyEntity): string {
-  return `CacheOf(${entity.name}) (is it in CacheModule.forFeature([…])?)`;
+  // What is no entity is told of by the boot report.
+  return `CacheOf(${isEntity(entity) ? entity.name : '?'}) (is it in CacheModule.forFeature([…])?)`;
 }
 
 /** Injects the calls of one entity, registered by `CacheModule.forFeature([entity])`: `CacheOf<typeof Views>`. */
@@ -15,7 +17,10 @@ export function InjectCache(entity: AnyEntity): ParameterDecorator & PropertyDec
 export function cacheProvider(entity: AnyEntity): Provider & { provide: string } {
   return {
     provide: cacheToken(entity),
-    useFactory: (_: unknown, cache: EntityCache) => cache.of(entity),
+    useFactory: ({ engine }: CacheStrategyInterceptor, cache: EntityCache) => {
+      engine.entities.register(entity, 'CacheModule.forFeature()');
+      return cache.of(entity);
+    },
     // The first one because its text asks for CacheModule.forRoot(): Nest shows it when it is missing.
     inject: [INTERCEPTOR, EntityCache],
   };

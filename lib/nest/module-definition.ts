@@ -25,7 +25,9 @@ export const {
   MODULE_OPTIONS_TOKEN: CACHE_MODULE_OPTIONS,
   OPTIONS_TYPE,
   ASYNC_OPTIONS_TYPE,
-} = new ConfigurableModuleBuilder<CacheModuleOptions>({ moduleName: 'Cache' })
+} = new ConfigurableModuleBuilder<CacheModuleOptions>({
+  optionsInjectionToken: Symbol('options (is it imported as CacheModule.forRoot()?)'),
+})
   .setClassMethodName('forRoot')
   .setFactoryMethodName('createCacheOptions')
   .setExtras<CacheModuleExtras>({ providers: [] }, (definition, { providers = [] }) => ({

@@ -9,7 +9,9 @@ export interface LoadContext {
 }
 
 /** A load under way, and the loads it is part of. */
-export interface LoadFrame extends LoadContext {
+export interface LoadFrame {
+  /** What the loader sees of it. */
+  readonly context: LoadContext;
   readonly state: EntityState;
   readonly id: string;
   readonly outer: LoadFrame | undefined;
@@ -34,7 +36,14 @@ const NEVER: LoadContext = { signal: new AbortController().signal };
  * loader works however it is called.
  */
 export function currentLoad(): LoadContext {
-  return calls.getStore()?.load ?? NEVER;
+  return calls.getStore()?.load?.context ?? NEVER;
+}
+
+/** The load a call is made in, if that still runs: what a loader leaves running behind it is on its own. */
+export function loadAround(context: CallContext | undefined): LoadFrame | undefined {
+  let frame = context?.load;
+  while (frame?.ended) frame = frame.outer;
+  return frame;
 }
 
 /** Whether this call is part of a load of the same entry: it would wait for itself. */
@@ -43,7 +52,7 @@ export function isOwnLoad(
   state: EntityState,
   id: string,
 ): boolean {
-  for (let frame = context?.load; frame !== undefined; frame = frame.outer) {
+  for (let frame = loadAround(context); frame !== undefined; frame = frame.outer) {
     if (frame.state === state && frame.id === id && !frame.ended) return true;
   }
   return false;

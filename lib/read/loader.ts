@@ -1,14 +1,25 @@
 import type { ReadThroughPolicy } from '../contract/policy.js';
 import type { Flight } from '../coordination/singleflight.js';
 import { CacheRecord, type HandOut } from '../entry/record.js';
-import { copy, seal, Unstorable, type Sealed } from '../entry/value.js';
+import { copy } from '../entry/copy.js';
+import { seal, Unstorable, type Sealed } from '../entry/seal.js';
+import { weightOf } from '../entry/weight.js';
 import { CacheLoadTimeoutError } from '../errors/cache.error.js';
 import type { EventSource } from '../events/event-source.js';
 import { channels, type CacheEvents } from '../events/events.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
-import { calls, type CallContext, type LoadContext, type LoadFrame } from './call-context.js';
+import {
+  calls,
+  loadAround,
+  type CallContext,
+  type LoadContext,
+  type LoadFrame,
+} from './call-context.js';
+
+/** An error can hold on to sockets and bodies; one that says that there is nothing should not. */
+const MOST_BYTES_OF_ABSENCE = 16_384;
 
 /** What asks the source of truth: the decorated method, or the function given to `EntityCache.get`. */
 export type Load = (context: LoadContext) => unknown;
@@ -43,6 +54,7 @@ export class Loader {
     const startedAt = this.clock.monotonic();
     const attempt: Attempt = { state, id, flight, context, startedAt, timedOut: false };
     let value: unknown;
+    state.loading.set(id, startedAt);
     try {
       value = await this.inTime(attempt, run);
     } catch (error) {
@@ -51,7 +63,9 @@ export class Loader {
         throw error;
       }
       this.announceLoad(attempt, 'absent');
-      return this.keep(attempt, error, 'thrown', 0);
+      return this.keepAbsence(attempt, error);
+    } finally {
+      if (state.loading.get(id) === startedAt) state.loading.delete(id);
     }
     if (value === undefined) {
       this.announceLoad(attempt, 'undefined');
@@ -59,7 +73,7 @@ export class Loader {
     }
     this.announceLoad(attempt, value === null ? 'absent' : 'loaded');
     const sealed = this.sealed(attempt, value);
-    if (sealed === undefined) return this.record(attempt, value, 'shared', 0);
+    if (sealed === undefined) return this.record(attempt, value, 'raw', 0);
     return this.keep(attempt, sealed.value, sealed.handOut, sealed.bytes);
   }
 
@@ -71,8 +85,8 @@ export class Loader {
     const frame: LoadFrame = {
       state,
       id,
-      signal: abort.signal,
-      outer: context?.load,
+      context: { signal: abort.signal },
+      outer: loadAround(context),
       ended: false,
     };
     return new Promise((resolve, reject) => {
@@ -87,7 +101,7 @@ export class Loader {
         cancel();
       };
       calls
-        .run({ ...context, load: frame }, async () => await run(frame))
+        .run({ ...context, load: frame }, async () => await run(frame.context))
         .then(
           (value) => {
             settled();
@@ -118,7 +132,7 @@ export class Loader {
     const { absentWhen, entity } = state.policy;
     if (absentWhen === undefined || timedOut) return false;
     try {
-      return absentWhen(error);
+      return absentWhen(error) === true;
     } catch {
       this.events.fault(
         'CACHE_CALLBACK_FAILED',
@@ -141,8 +155,8 @@ export class Loader {
     } catch (error) {
       const why =
         error instanceof Unstorable
-          ? `it holds ${error.message}. ` +
-            `Fix: return plain data (and Date, Map, Set, bigint, Uint8Array), or give '${entity}' a \`revive\` that makes instances again.`
+          ? `it holds ${error.message}. Fix: return plain data (and Date, Map, Set, bigint, Uint8Array)` +
+            (revive ? '.' : `, or give '${entity}' a \`revive\` that makes instances again.`)
           : 'reading it, or making it again with `revive`, threw.';
       this.events.fault(
         'CACHE_VALUE_UNSTORABLE',
@@ -153,6 +167,21 @@ export class Loader {
       this.announceFill(attempt, 'unstorable', 0);
       return undefined;
     }
+  }
+
+  private keepAbsence(attempt: Attempt, error: unknown): CacheRecord {
+    const bytes = weightOf(error);
+    if (bytes <= MOST_BYTES_OF_ABSENCE) return this.keep(attempt, error, 'thrown', bytes);
+    const { entity } = attempt.state.policy;
+    this.events.fault(
+      'CACHE_VALUE_UNSTORABLE',
+      entity,
+      `An error that means absence in '${entity}' was thrown but not remembered: it holds on to more than ${MOST_BYTES_OF_ABSENCE} bytes, such as a request and its response. ` +
+        `Fix: throw a small error of your own.`,
+      attempt.context,
+    );
+    this.announceFill(attempt, 'unstorable', 0);
+    return this.record(attempt, error, 'thrown', 0);
   }
 
   private keep(attempt: Attempt, value: unknown, handOut: HandOut, bytes: number): CacheRecord {

@@ -1,8 +1,9 @@
 import type { Singleflight } from '../coordination/singleflight.js';
 import type { EntityKey } from '../contract/entity.js';
-import { idOf, MAX_ID_LENGTH } from '../entry/key.js';
+import type { ReadThroughPolicy } from '../contract/policy.js';
+import { copy } from '../entry/copy.js';
+import { idOf, isOwnId } from '../entry/key.js';
 import type { CacheRecord } from '../entry/record.js';
-import { copy } from '../entry/value.js';
 import type { EventSource } from '../events/event-source.js';
 import { channels, type CacheEvents } from '../events/events.js';
 import type { EntityState } from '../store/entity-state.js';
@@ -28,8 +29,8 @@ export class Reader {
    */
   read(state: EntityState, key: EntityKey, load: Load): Promise<unknown> {
     const { entity } = state.policy;
-    // Short text is its own id. Were it no valid key, the table would not hold it, and the miss says so.
-    const id = typeof key === 'string' && key.length <= MAX_ID_LENGTH ? key : idOf(key, entity);
+    // Such a text is its own id. Were it no valid key, the table would not hold it, and the miss says so.
+    const id = isOwnId(key) ? key : idOf(key, entity);
     const context = calls.getStore();
     const record = this.fresh(state, id, context);
     if (record === undefined) return this.miss(state, idOf(key, entity), load, context);
@@ -37,15 +38,16 @@ export class Reader {
     if (channels.hit.hasSubscribers) this.announceHit(state, id, record, context);
     return record.handOut === 'shared'
       ? Promise.resolve(record.value)
-      : this.handOut(state, record);
+      : this.handOut(state, id, record, load, context);
   }
 
-  /** What a call would be answered with now without asking the source; nothing if it would ask. */
+  /** The value a call would be answered with at once; nothing if it would load, or throw a remembered error. */
   async peek(state: EntityState, key: EntityKey): Promise<unknown> {
-    const record = this.fresh(state, idOf(key, state.policy.entity), calls.getStore());
-    return record === undefined || record.handOut === 'thrown'
-      ? undefined
-      : this.handOut(state, record);
+    const id = idOf(key, state.policy.entity);
+    const context = calls.getStore();
+    const record = this.fresh(state, id, context);
+    if (record === undefined || record.handOut === 'thrown') return undefined;
+    return this.handOut(state, id, record, () => undefined, context);
   }
 
   private fresh(
@@ -76,6 +78,7 @@ export class Reader {
       const reason = state.table.get(id) === undefined ? 'absent' : 'expired';
       this.events.publish('miss', { ...this.events.ofEntry(entity, id, context), reason });
     }
+    this.leaveBehind(state, id);
     let joined = true;
     const flight = this.flights.fly(entity, id, (flight) => {
       joined = false;
@@ -86,7 +89,21 @@ export class Reader {
     if (joined && channels.join.hasSubscribers) {
       this.events.publish('join', this.events.ofEntry(entity, id, context));
     }
-    return flight.then((record) => this.handOut(state, record));
+    return flight.then((record) =>
+      // What cannot be copied cannot be given to two.
+      record.handOut === 'raw' && joined
+        ? this.pass(state, 'unstorable', load, context)
+        : this.handOut(state, id, record, load, context),
+    );
+  }
+
+  /** A load past its time, which a stalled process could not end in time, is too old to be joined. */
+  private leaveBehind(state: EntityState, id: string): void {
+    const startedAt = state.loading.get(id);
+    if (startedAt === undefined) return;
+    const { loadTimeoutMs } = state.policy.read as ReadThroughPolicy;
+    if (this.clock.monotonic() - startedAt < loadTimeoutMs) return;
+    this.flights.poison(state.policy.entity, id);
   }
 
   /** Asks the source itself: joins no load, stores nothing. */
@@ -105,16 +122,42 @@ export class Reader {
     return await load(currentLoad());
   }
 
-  private handOut(state: EntityState, { value, handOut }: CacheRecord): Promise<unknown> {
+  private handOut(
+    state: EntityState,
+    id: string,
+    { value, handOut }: CacheRecord,
+    load: Load,
+    context: CallContext | undefined,
+  ): Promise<unknown> {
     switch (handOut) {
       case 'shared':
+      case 'raw':
         return Promise.resolve(value);
       case 'copied':
         return Promise.resolve(copy(value));
       case 'revived':
-        return Promise.resolve(state.policy.revive!(copy(value)));
+        return this.revived(state, id, value, load, context);
       case 'thrown':
         return Promise.reject(value);
+    }
+  }
+
+  /** `revive` was tried when the value was stored; should it fail later, the entry is worth nothing. */
+  private revived(
+    state: EntityState,
+    id: string,
+    value: unknown,
+    load: Load,
+    context: CallContext | undefined,
+  ): Promise<unknown> {
+    try {
+      return Promise.resolve(state.policy.revive!(copy(value)));
+    } catch {
+      const { entity } = state.policy;
+      const message = `\`revive\` of '${entity}' threw for a value it had made before; the entry was dropped.`;
+      this.events.fault('CACHE_CALLBACK_FAILED', entity, message, context);
+      state.table.delete(id);
+      return this.pass(state, 'unstorable', load, context);
     }
   }
 

@@ -36,11 +36,13 @@ export class Entities {
     return this.states.get(entity) ?? this.open(entity);
   }
 
-  /** What is wrong with the registered entities. */
-  faults(): Fault[] {
+  /** Checks the registered entities: what is wrong with them; those with which nothing is are open from then on. */
+  check(): Fault[] {
     return [...this.places.keys()].flatMap((entity) => {
-      const checked = this.check(entity);
-      return Array.isArray(checked) ? checked : [];
+      const checked = this.checked(entity);
+      if (!(checked instanceof EntityState)) return checked;
+      this.states.set(entity, checked);
+      return [];
     });
   }
 
@@ -58,34 +60,40 @@ export class Entities {
   }
 
   private open(entity: AnyEntity): EntityState {
-    if (!isEntity(entity)) {
-      throw new CacheUsageError(
-        'CACHE_ENTITY_EXPECTED',
-        `Expected an entity made by entity(), got ${show(entity)}`,
-        'pass the constant your contract file exports.',
-      );
-    }
+    const known = this.places.has(entity);
     this.register(entity);
-    const checked = this.check(entity);
-    if (Array.isArray(checked)) throw new CacheConfigurationError(checked);
-    const state = new EntityState(checked, (id) => this.onEvict(entity.name, id));
-    if (this.closed) state.close();
-    this.states.set(entity, state);
-    return state;
+    const checked = this.checked(entity);
+    if (checked instanceof EntityState) {
+      this.states.set(entity, checked);
+      return checked;
+    }
+    // A bad call must not speak against the entity whose name it took.
+    if (!known) this.places.delete(entity);
+    throw isEntity(entity) ? new CacheConfigurationError(checked) : notAnEntity(entity);
   }
 
-  private check(entity: AnyEntity): Policy | Fault[] {
+  private checked(entity: AnyEntity): EntityState | Fault[] {
+    const open = this.states.get(entity);
+    if (open !== undefined) return open;
     const at = this.placesOf(entity);
+    if (!isEntity(entity)) {
+      const { message } = notAnEntity(entity);
+      const [problem, fix] = message.split('. Fix: ') as [string, string];
+      return [{ code: 'CACHE_ENTITY_EXPECTED', problem: `${problem}.`, at, fix }];
+    }
     const policy = resolvePolicy(entity, at);
     const taken = this.nameTaken(entity, at);
     if (Array.isArray(policy)) return [...(policy as Fault[]), ...taken];
     const faults = [...bootFaults(policy as Policy, at, this.surroundings), ...taken];
-    return faults.length > 0 ? faults : (policy as Policy);
+    if (faults.length > 0) return faults;
+    const state = new EntityState(policy as Policy, (id) => this.onEvict(entity.name, id));
+    if (this.closed) state.close();
+    return state;
   }
 
   private nameTaken(entity: AnyEntity, at: string): Fault[] {
     const others = [...this.places.keys()].filter(
-      (other) => other !== entity && other.name === entity.name,
+      (other) => isEntity(other) && other !== entity && other.name === entity.name,
     );
     if (others.length === 0) return [];
     return [
@@ -101,6 +109,15 @@ export class Entities {
 
   private placesOf(entity: AnyEntity): string {
     const places = [...(this.places.get(entity) ?? [])].sort();
+    if (!isEntity(entity)) return places.join(', ');
     return `entity '${String(entity.name)}'${places.length > 0 ? `, used by ${places.join(', ')}` : ''}`;
   }
+}
+
+function notAnEntity(candidate: unknown): CacheUsageError {
+  return new CacheUsageError(
+    'CACHE_ENTITY_EXPECTED',
+    `expected an entity made by entity(), got ${show(candidate)}`,
+    'pass the constant your contract file exports; if it is undefined here, two files import each other: move the contract into a file of its own.',
+  );
 }

@@ -10,6 +10,8 @@ export type Detour = 'strategy' | 'closed';
  */
 export class EntityState {
   readonly table: LocalTier;
+  /** When the loads under way began. */
+  readonly loading = new Map<string, number>();
   /** Until when, on the monotonic clock, the table may answer. */
   usableUntil: number;
   detour: Detour | undefined;

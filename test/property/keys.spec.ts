@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { EntityKey, KeyPart } from 'nestjs-cache-contract';
-import { idOf, MAX_ID_LENGTH } from '../../lib/entry/key.js';
+import { idOf, isOwnId, MAX_ID_LENGTH } from '../../lib/entry/key.js';
 import { holds } from '../support/property.js';
 
 const id = (key: EntityKey) => idOf(key, 'thing');
@@ -113,6 +113,9 @@ describe('keys', () => {
     ['an object', { id: 1 }],
     ['an object in a tuple', ['t', { id: 1 }]],
     ['undefined in a tuple', ['t', undefined]],
+    // eslint-disable-next-line no-sparse-arrays
+    ['a hole in a tuple', [, 'u']],
+    ['the id of a tuple', '\ud800a/b'],
     ['a nested tuple', ['t', ['u']]],
     ['a boolean', true],
     ['a symbol', Symbol('s')],
@@ -126,5 +129,20 @@ describe('keys', () => {
     }
     expect(message).toContain("A key of 'thing' must be");
     expect(message).toContain('Fix:');
+  });
+
+  it('looks a text up as it is exactly if that is its id, so no text finds the entry of a tuple or a long key', async () => {
+    await holds(
+      fc.property(key, (k) => {
+        const spelt = id(k);
+        if (isOwnId(k)) expect(spelt).toBe(k);
+        if (typeof k !== 'string' && typeof k !== 'number' && typeof k !== 'bigint') {
+          expect(isOwnId(spelt)).toBe(false);
+        }
+      }),
+      2_000,
+    );
+    expect(isOwnId(id('x'.repeat(300)))).toBe(false);
+    expect(isOwnId('\ud83d\ude00')).toBe(true);
   });
 });

@@ -37,3 +37,12 @@ export function deferred<T>() {
   const promise = new Promise<T>((yes, no) => ([resolve, reject] = [yes, no]));
   return { promise, resolve, reject };
 }
+
+/** Waits for something that real time brings about; fails after many seconds. */
+export async function eventually(holds: () => boolean): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!holds()) {
+    if (Date.now() > deadline) throw new Error('it did not happen within 10 seconds');
+    await new Promise(setImmediate);
+  }
+}

@@ -34,6 +34,11 @@ export class ManualClock extends Clock {
     this.time = end;
   }
 
+  /** Time goes by without a timer running, as when the process is busy or asleep. */
+  stall(ms: number): void {
+    this.time += ms;
+  }
+
   get pending(): number {
     return this.timers.size;
   }

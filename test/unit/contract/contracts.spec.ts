@@ -60,10 +60,21 @@ describe('a contract that is at fault', () => {
     const { engine } = testEngine();
     engine.entities.register(loose('same', good), 'A.find');
     engine.entities.register(loose('same', good), 'B.find');
-    expect(engine.entities.faults().map(({ code }) => code)).toEqual([
+    expect(engine.entities.check().map(({ code }) => code)).toEqual([
       'CACHE_ENTITY_NAME_TAKEN',
       'CACHE_ENTITY_NAME_TAKEN',
     ]);
+  });
+
+  it('says nothing against the entity whose name another one takes at a call', () => {
+    const { engine } = testEngine();
+    const first = loose('same', good);
+    engine.entities.register(first, 'A.find');
+    expect(engine.entities.check()).toEqual([]);
+    expect(() => engine.entities.stateOf(loose('same', good))).toThrow(
+      expect.objectContaining({ code: 'CACHE_CONFIGURATION' }),
+    );
+    expect(engine.entities.stateOf(first)).toBeDefined();
   });
 
   it('fails closed in a worker, whose siblings would not hear of its invalidations', () => {

@@ -1,4 +1,5 @@
 import { entity, external, readThrough, type Defined } from 'nestjs-cache-contract';
+import { seal } from '../../../lib/entry/seal.js';
 import { testEngine } from '../../support/engine.js';
 
 const Things = entity<Defined>('thing', {
@@ -22,6 +23,11 @@ class Hidden {
     return this.#content;
   }
 }
+const Rootless = (() => {
+  function Rootless() {}
+  Rootless.prototype = Object.assign(Object.create(null), { greet: () => 1 }) as object;
+  return Rootless as unknown;
+})();
 const circle: { self?: unknown } = {};
 circle.self = circle;
 const deep = () => {
@@ -49,6 +55,12 @@ describe('a value that cannot be kept', () => {
     ['a RegExp', /x/, 'an instance of RegExp'],
     ['a Promise', { later: Promise.resolve(1) }, 'an instance of Promise at later'],
     ['a subclass of Map', new (class Prices extends Map {})(), 'an instance of Prices'],
+    ['an array with named fields', Object.assign([1], { total: 1 }), 'an array with named fields'],
+    [
+      'an instance of a class without a root',
+      new (Rootless as new () => object)(),
+      'an instance of',
+    ],
     ['a boxed number', { n: Object(1) as unknown }, 'an instance of Number at n'],
   ])('is returned as it is, not stored, and told of once: %s', async (_, value, found) => {
     const { read, peek, warnings } = testEngine();
@@ -118,6 +130,74 @@ describe('revive', () => {
     const user = Object.assign(new User('u', 's'), { site: new URL('http://localhost') });
     expect(await read(Users, 'u', async () => user)).toBe(user);
     expect(warnings).toEqual([expect.stringContaining('an instance of URL at site')]);
+  });
+});
+
+describe('what the cache keeps', () => {
+  it('shares no memory with the caller, small binaries included', async () => {
+    const { read } = testEngine();
+    const mine = (await read(Things, 'a', async () => Buffer.from('secret'))) as Buffer;
+    new Uint8Array(mine.buffer).fill(120);
+    const yours = (await read(Things, 'a', async () => Buffer.from('not asked'))) as Buffer;
+    expect(yours.toString()).toBe('secret');
+    expect(yours.buffer.byteLength).toBe(6);
+  });
+
+  it('is weighed so that an estimate errs upwards, whatever the shape of the data', () => {
+    const dictionary = Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`key${i}`, i]));
+    for (const [value, least] of [
+      [10n ** 10_000n, 4_000],
+      [dictionary, 40_000],
+      [new Set(Array.from({ length: 1_000 }, (_, i) => i)), 30_000],
+      ['x'.repeat(1_000), 1_000],
+    ] as const) {
+      expect(seal(value, false).bytes).toBeGreaterThan(least);
+    }
+  });
+
+  it('is walked once however often it is mentioned, because mentions multiply', () => {
+    let value: unknown = { leaf: true };
+    for (let i = 0; i < 100; i++) value = { a: value, b: value };
+    expect(seal(value, false).bytes).toBeLessThan(100_000);
+  });
+
+  it('is no error that holds on to a whole response', async () => {
+    const Rows = entity<string>('row', {
+      maxStaleness: '1m',
+      read: readThrough({ ttl: '1m' }),
+      write: external(),
+      absentWhen: () => true,
+    });
+    const { read, warnings } = testEngine();
+    let runs = 0;
+    const heavy = Object.assign(new Error('404'), { response: { body: Buffer.alloc(100_000) } });
+    const load = async () => {
+      runs++;
+      throw heavy;
+    };
+    await expect(read(Rows, 'a', load)).rejects.toBe(heavy);
+    await expect(read(Rows, 'a', load)).rejects.toBe(heavy);
+    expect(runs).toBe(2);
+    expect(warnings[0]).toContain('throw a small error of your own');
+  });
+
+  it('costs its entry, and no caller, when revive fails later', async () => {
+    let times = 0;
+    const Users = entity<User>('user', {
+      maxStaleness: '1m',
+      read: readThrough({ ttl: '1m' }),
+      write: external(),
+      revive: ({ id }: { id: string }) => {
+        if (++times > 2) throw new Error('revive bug');
+        return new User(id, '');
+      },
+    });
+    const { read, peek, warnings } = testEngine();
+    await read(Users, 'u', async () => new User('u', ''));
+    const again = new User('again', '');
+    expect(await read(Users, 'u', async () => again)).toBe(again);
+    expect(await peek(Users, 'u')).toBeUndefined();
+    expect(warnings[0]).toContain('CACHE_CALLBACK_FAILED');
   });
 });
 

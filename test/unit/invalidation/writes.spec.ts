@@ -56,6 +56,14 @@ class Service {
     if (fails) throw LOST;
     return { id };
   }
+  @Invalidates(Users, { keysOf: () => ['', 'a'] })
+  async rekey(): Promise<void> {}
+  @Invalidates(Closed, { keysOf: (ids: string[]) => ids })
+  @Invalidates(Users, (id: string) => id)
+  async both(id: string): Promise<string[]> {
+    this.runs.push(`wrote ${id}`);
+    return [id];
+  }
   @Invalidates(Users, { family: true })
   async all(): Promise<void> {}
 }
@@ -159,6 +167,22 @@ describe('@Invalidates', () => {
       code: 'CACHE_KEY_INVALID',
     });
     expect(written).toBe(false);
+  });
+
+  it('forgets the keys that keysOf tells, though one of them is no key', async () => {
+    const { it: service_, held, warnings } = service();
+    await held();
+    await service_.rekey();
+    expect(await held()).toBe('b');
+    expect(warnings[0]).toContain('did not tell all keys');
+  });
+
+  it('invalidates nothing when a call is refused before it runs, or bad input could empty the cache', async () => {
+    const { it: service_, held } = service();
+    await held('findClosed');
+    await expect(service_.both('')).rejects.toMatchObject({ code: 'CACHE_KEY_INVALID' });
+    expect(await held('findClosed')).toBe('ab');
+    expect(service_.runs).toEqual([]);
   });
 
   it('forgets everything with { family: true }', async () => {

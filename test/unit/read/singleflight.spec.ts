@@ -1,5 +1,6 @@
 import { entity, external, invalidate, readThrough, type Defined } from 'nestjs-cache-contract';
-import { deferred, testEngine } from '../../support/engine.js';
+import { calls } from '../../../lib/read/call-context.js';
+import { deferred, eventually, testEngine } from '../../support/engine.js';
 
 const Users = entity<Defined>('user', {
   maxStaleness: '1m',
@@ -16,9 +17,9 @@ describe('one load per key', () => {
       loads++;
       return source.promise;
     };
-    const calls = Array.from({ length: 10_000 }, () => read(Users, 'ada', load));
+    const callers = Array.from({ length: 10_000 }, () => read(Users, 'ada', load));
     source.resolve({ name: 'Ada' });
-    const answers = await Promise.all(calls);
+    const answers = await Promise.all(callers);
     expect(loads).toBe(1);
     expect(answers).toHaveLength(10_000);
     expect(new Set(answers).size).toBe(1);
@@ -86,5 +87,69 @@ describe('one load per key', () => {
     drop(Users, 'ada');
     expect(await later()).toBe('fresh');
     expect(await read(Users, 'ada', async () => 'not asked')).toBe('fresh');
+  });
+
+  it('refuses a text that spells the id of a tuple, and answers it with nobody’s entry', async () => {
+    const { read } = testEngine();
+    const Pairs = entity<Defined, [string, string]>('pair', {
+      maxStaleness: '1m',
+      read: readThrough({ ttl: '1m' }),
+      write: external(),
+    });
+    await read(Pairs, ['a', 'b'], async () => 'secret');
+    const spelt = '\ud800a/b' as unknown as [string, string];
+    await expect(read(Pairs, spelt, async () => 'own')).rejects.toMatchObject({
+      code: 'CACHE_KEY_INVALID',
+    });
+  });
+
+  it('joins no load past its time, which a stalled process could not end', async () => {
+    const { clock, read } = testEngine();
+    const old = deferred<string>();
+    const first = read(Users, 'ada', () => old.promise);
+    clock.stall(3_000);
+    const second = read(Users, 'ada', async () => 'new');
+    old.resolve('old');
+    expect([await first, await second]).toEqual(['old', 'new']);
+    expect(await read(Users, 'ada', async () => 'not asked')).toBe('new');
+  });
+
+  it('survives a loader that comes back for its own key at once from another context', async () => {
+    const { clock, read } = testEngine();
+    const { AsyncResource } = await import('node:async_hooks');
+    const elsewhere = AsyncResource.bind(() => read(Users, 'ada', async () => 'inner'));
+    const call = read(Users, 'ada', async () => {
+      void elsewhere().catch(() => undefined);
+      return 'outer';
+    });
+    expect(await call).toBe('outer');
+    expect(clock.pending).toBe(0);
+  });
+
+  it('gives what cannot be copied to the caller who loaded it, and lets the others load their own', async () => {
+    const { read } = testEngine();
+    class Body {
+      used = false;
+    }
+    const bodies = await Promise.all(
+      [1, 2, 3].map(() => read(Users, 'ada', async () => new Body())),
+    );
+    expect(new Set(bodies).size).toBe(3);
+  });
+
+  it('keeps no chain of loads that ended, because a loader may start its successor', async () => {
+    const { engine, read } = testEngine();
+    const state = engine.entities.stateOf(Users);
+    let deepest = 0;
+    const load = (turn: number) => async (): Promise<number> => {
+      let depth = 0;
+      for (let f = calls.getStore()?.load; f !== undefined; f = f.outer) depth++;
+      deepest = Math.max(deepest, depth);
+      if (turn < 50) setImmediate(() => void engine.reader.read(state, `k${turn}`, load(turn + 1)));
+      return turn;
+    };
+    await read(Users, 'start', load(0));
+    await eventually(() => engine.entities.stateOf(Users).table.size === 51);
+    expect(deepest).toBeLessThanOrEqual(2);
   });
 });
