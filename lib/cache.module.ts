@@ -11,6 +11,8 @@ import { checkOptions } from './contract/check-options.js';
 import type { AnyEntity } from './contract/entity.js';
 import { MODULE_OPTIONS } from './contract/options.js';
 import { ProcessSingleflight, Singleflight } from './coordination/singleflight.js';
+import { CacheUsageError } from './errors/cache.error.js';
+import { show } from './errors/wording.js';
 import { Binder } from './nest/binder.js';
 import { INTERCEPTOR } from './nest/decorate.js';
 import { CacheBoot } from './nest/boot.js';
@@ -38,6 +40,14 @@ function createEngine(options: unknown, clock: Clock, flights: Singleflight): En
     surroundings: { worker: cluster.isWorker },
     warn: (message) => logger.warn(message),
   });
+}
+
+function misused(method: string, expected: string, got: unknown, right: string): CacheUsageError {
+  return new CacheUsageError(
+    'CACHE_ARGUMENT_INVALID',
+    `CacheModule.${method}() expected ${expected}, got ${show(got)}`,
+    `write CacheModule.${right}.`,
+  );
 }
 
 /** Import `CacheModule.forRoot()` once, in the root module. It is global. */
@@ -74,6 +84,9 @@ export class CacheModule extends ConfigurableModuleClass implements NestModule {
   }
 
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+    if (typeof options !== 'object' || options === null) {
+      throw misused('forRoot', 'an object of options', options, "forRoot({ namespace: 'shop' })");
+    }
     return super.forRoot(options);
   }
 
@@ -83,7 +96,10 @@ export class CacheModule extends ConfigurableModuleClass implements NestModule {
 
   /** Makes `@InjectCache(entity)` work for these entities, and includes them in the boot check. */
   static forFeature(entities: readonly AnyEntity[]): DynamicModule {
-    const providers = entities.map(cacheProvider);
+    if (!Array.isArray(entities)) {
+      throw misused('forFeature', 'an array of entities', entities, 'forFeature([Views])');
+    }
+    const providers = (entities as readonly AnyEntity[]).map(cacheProvider);
     return { module: CacheFeature, providers, exports: providers.map(({ provide }) => provide) };
   }
 }

@@ -26,7 +26,7 @@ export function checkOptions(
       code: 'CACHE_OPTION_INVALID',
       problem: `${name} ${place.path === '' ? 'for' : 'of'} ${place.owner} must be an object of options, got ${show(given)}.`,
       at: place.at,
-      fix: `write { ${Object.keys(options)[0]}: … }.`,
+      fix: `write { ${firstOf(options)} }.`,
     });
     return { known: above, faults };
   }
@@ -41,12 +41,20 @@ export function checkOptions(
       if (parsed === undefined) faults.push(invalid(name, option, written[name], place));
       known[name] = parsed;
     } else if (option.required) {
-      faults.push(missing(name, option, place));
+      // A misspelt name has been told already, with this one as its mend.
+      if (!isMeant(name, written, options)) faults.push(missing(name, option, place));
     } else if (faults.length === 0) {
       known[name] = option.standard?.(known);
     }
   }
   return { known, faults };
+}
+
+function isMeant(name: string, written: Known, options: Options): boolean {
+  const names = Object.keys(options);
+  return Object.keys(written).some(
+    (word) => !names.includes(word) && closest(word, names) === name,
+  );
 }
 
 function parse(option: Option, value: unknown): unknown {
@@ -110,6 +118,11 @@ function unknown(name: string, options: Options, place: Place): Fault {
       ? `write \`${meant}\` instead of \`${name}\`.`
       : `remove it; the options are ${Object.keys(options).join(', ')}.`,
   };
+}
+
+function firstOf(options: Options): string {
+  const [name, option] = Object.entries(options)[0]!;
+  return `${name}: ${examples(option)[0]}, …`;
 }
 
 function missing(name: string, option: Option, place: Place): Fault {

@@ -18,8 +18,7 @@ const HASH_CODE = HASH.charCodeAt(0);
  * @throws {CacheUsageError} CACHE_KEY_INVALID
  */
 export function idOf(key: EntityKey, entity: string): string {
-  const id = Array.isArray(key) ? tupleId(key, entity) : text(key, entity);
-  if (id === '') throw refused(entity, 'non-empty', key);
+  const id = Array.isArray(key) ? tupleId(key, entity) : scalarId(key, entity);
   return id.length > MAX_ID_LENGTH
     ? HASH + createHash('sha256').update(id, 'utf16le').digest('base64url')
     : id;
@@ -34,45 +33,67 @@ export function isOwnId(key: unknown): key is string {
 
 /** @throws {CacheUsageError} CACHE_KEY_INVALID */
 export function idsOf(keys: readonly EntityKey[], entity: string): string[] {
-  if (!Array.isArray(keys)) throw refused(entity, 'in an array of keys', keys);
+  if (!Array.isArray(keys)) {
+    throw new CacheUsageError(
+      'CACHE_KEY_INVALID',
+      `\`keys\` must return an array of keys of '${entity}', got ${discreet(keys)}`,
+      'return an array, or use `key` for a single one.',
+    );
+  }
   return keys.map((key: EntityKey) => idOf(key, entity));
+}
+
+function scalarId(key: unknown, entity: string): string {
+  const of = `a key of '${entity}'`;
+  if (key === '') throw refused(of, 'non-empty', key);
+  const id = textOf(key, of);
+  if (id === undefined) {
+    throw refused(of, 'a string, a number, a bigint or a tuple of such parts', key);
+  }
+  return id;
 }
 
 /** A one-part tuple is not its part: `'a'` and `['a']` are keys of different entities in practice. */
 function tupleId(parts: readonly unknown[], entity: string): string {
-  if (parts.length === 0) throw refused(entity, 'non-empty', parts);
-  return TUPLE + Array.from(parts, (part) => partText(part, entity)).join('/');
+  if (parts.length === 0) throw refused(`a key of '${entity}'`, 'non-empty', parts);
+  return TUPLE + Array.from(parts, (part, index) => partId(part, index, entity)).join('/');
 }
 
-function partText(part: unknown, entity: string): string {
+function partId(part: unknown, index: number, entity: string): string {
   if (part === null) return '%null'; // no text becomes this: a literal `%` is written `%25`
   if (typeof part === 'boolean') return String(part);
-  return text(part, entity).replace(/[%/]/g, (sign) => (sign === '%' ? '%25' : '%2F'));
+  const of = `part ${index + 1} of a key of '${entity}'`;
+  const text = textOf(part, of);
+  if (text === undefined) {
+    throw refused(of, 'a string, a number, a bigint, a boolean or null', part);
+  }
+  return text.replace(/[%/]/g, (sign) => (sign === '%' ? '%25' : '%2F'));
 }
 
-function text(part: unknown, entity: string): string {
+function textOf(part: unknown, of: string): string | undefined {
   switch (typeof part) {
     case 'string':
-      if (!part.isWellFormed())
-        throw refused(entity, 'well-formed text', part, ' with a lone surrogate');
-      return part;
+      if (part.isWellFormed()) return part;
+      throw refused(of, 'well-formed text', part, ' with a lone surrogate');
     case 'number':
-      if (!Number.isFinite(part) || Object.is(part, -0))
-        throw refused(entity, 'a finite number other than -0', part);
-      return String(part);
+      if (Number.isFinite(part) && !Object.is(part, -0)) return String(part);
+      throw refused(of, 'a finite number other than -0', part);
     case 'bigint':
       return String(part);
     default:
-      throw refused(entity, 'a string, a number, a bigint or a tuple of such parts', part);
+      return undefined;
   }
 }
 
-function refused(entity: string, expected: string, got: unknown, detail = ''): CacheUsageError {
-  // The text of a key may name a person; what is wrong with it can be said without it.
-  const shown = typeof got === 'string' ? `a string of ${got.length} characters` : show(got);
+function refused(of: string, expected: string, got: unknown, detail = ''): CacheUsageError {
   return new CacheUsageError(
     'CACHE_KEY_INVALID',
-    `A key of '${entity}' must be ${expected}, got ${shown}${detail}`,
+    `${of} must be ${expected}, got ${discreet(got)}${detail}`,
     'look at what is passed as the key, or at the key function of the decorator.',
   );
+}
+
+/** The text of a key may name a person; what is wrong with it can be said without it. */
+function discreet(got: unknown): string {
+  return typeof got === 'string' ? `a string of ${got.length} characters` : show(got);
 }

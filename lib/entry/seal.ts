@@ -12,8 +12,11 @@ export interface Sealed {
 /** Why a value cannot be kept: where in it, and what stands there. */
 export class Unstorable extends Error {
   constructor(
+    /** Empty for the value itself. Names that could be data are left out. */
     readonly path: string,
     readonly found: string,
+    /** Whether an entity with `revive` could keep it. */
+    readonly revivable = false,
   ) {
     super(`${found} at ${path || 'the value'}`);
   }
@@ -96,7 +99,8 @@ class Walk {
       return builtin;
     }
     if (!this.revives || exotic(value)) {
-      throw new Unstorable(path, `an instance of ${value.constructor?.name || 'an unnamed class'}`);
+      const found = `an instance of ${value.constructor?.name || 'an unnamed class'}`;
+      throw new Unstorable(path, found, !exotic(value));
     }
     return Object.freeze(this.fields(value, path, depth));
   }
@@ -142,10 +146,16 @@ class Walk {
     for (const name of names) {
       this.bytes += names.length > MANY_FIELDS ? 64 + 2 * name.length : 8;
       const item = (value as { [field: string]: unknown })[name];
-      setField(copied, name, this.seal(item, path ? `${path}.${name}` : name, depth));
+      setField(copied, name, this.seal(item, inside(path, name), depth));
     }
     return copied;
   }
+}
+
+/** A field's name as a message may show it: one that is no identifier may be somebody's address. */
+function inside(path: string, name: string): string {
+  if (!/^[A-Za-z_$][\w$]{0,39}$/.test(name)) return `${path}[…]`;
+  return path ? `${path}.${name}` : name;
 }
 
 /** Made by `{}`, in whatever realm, or without any prototype. */

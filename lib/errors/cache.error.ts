@@ -21,7 +21,9 @@ export class CacheUsageError extends CacheError {
       /** The key is not a usable one: empty, `NaN`, `-0`, a lone surrogate, or not a key at all. */
       | 'CACHE_KEY_INVALID'
       /** What was given as an entity was not made by `entity()`. */
-      | 'CACHE_ENTITY_EXPECTED',
+      | 'CACHE_ENTITY_EXPECTED'
+      /** A function of this package was called with something it cannot use. */
+      | 'CACHE_ARGUMENT_INVALID',
     private readonly problem: string,
     private readonly fix: string,
     place?: string,

@@ -29,14 +29,17 @@ export type FaultCode =
   | 'CACHE_PROVIDER_SHARED'
   | 'CACHE_WORKERS_DIVERGE';
 
-/** Every fault of every class and contract, found while the application starts, in one report. */
+/** Every fault of every class and contract, in one report: found at the start, or at a first use without one. */
 export class CacheConfigurationError extends CacheError {
   readonly code = 'CACHE_CONFIGURATION';
   readonly faults: readonly Fault[];
 
-  constructor(faults: readonly Fault[]) {
+  constructor(
+    faults: readonly Fault[],
+    found: 'at the start' | 'at the first use' = 'at the start',
+  ) {
     const sorted = [...faults].sort(byPlace);
-    super(report(sorted));
+    super(report(sorted, found));
     this.faults = sorted;
   }
 }
@@ -50,13 +53,17 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function report(faults: readonly Fault[]): string {
-  const count = faults.length === 1 ? '1 fault keeps' : `${faults.length} faults keep`;
+function report(faults: readonly Fault[], found: string): string {
+  const count = faults.length === 1 ? '1 fault' : `${faults.length} faults`;
+  const heading =
+    found === 'at the start'
+      ? `${count} ${faults.length === 1 ? 'keeps' : 'keep'} the cache from starting.`
+      : `${count} found at the first use. CacheModule.forFeature([…]) has an entity checked at the start.`;
   const entries = faults.map((fault, index) => {
     const lines = [`${index + 1}. [${fault.code}] ${fault.problem}`, `   At:  ${fault.at}`];
     if (fault.why !== undefined) lines.push(`   Why: ${fault.why}`);
     lines.push(`   Fix: ${fault.fix}`);
     return lines.join('\n');
   });
-  return [`${count} the cache from starting.`, ...entries].join('\n\n');
+  return [heading, ...entries].join('\n\n');
 }

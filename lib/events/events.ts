@@ -1,4 +1,6 @@
 import { channel, type ChannelListener } from 'node:diagnostics_channel';
+import { CacheUsageError } from '../errors/cache.error.js';
+import { closest, show } from '../errors/wording.js';
 
 /** What every event tells. Never a value, never a key: those may name a person. */
 export interface CacheEvent {
@@ -67,21 +69,6 @@ export type CacheEventName = keyof CacheEvents;
 
 const CHANNEL = 'nestjs-cache-contract:';
 
-/**
- * Calls `listener` for each event of this name in this process; returns what ends it.
- *
- * The same as `subscribe('nestjs-cache-contract:<name>', …)` of `node:diagnostics_channel`, with types. Listeners run
- * synchronously inside the call they tell of: be short. An event nobody listens to is not even built.
- */
-export function onCacheEvent<Name extends CacheEventName>(
-  name: Name,
-  listener: (event: CacheEvents[Name]) => void,
-): () => void {
-  const heard: ChannelListener = (event) => listener(event as CacheEvents[Name]);
-  channels[name].subscribe(heard);
-  return () => void channels[name].unsubscribe(heard);
-}
-
 /** The channels, by event. Ask `hasSubscribers` before building an event. */
 export const channels = {
   hit: channel(`${CHANNEL}hit`),
@@ -94,3 +81,36 @@ export const channels = {
   evict: channel(`${CHANNEL}evict`),
   fault: channel(`${CHANNEL}fault`),
 } satisfies { [Name in CacheEventName]: ReturnType<typeof channel> };
+
+/**
+ * Calls `listener` for each event of this name in this process; returns what ends it.
+ *
+ * The same as `subscribe('nestjs-cache-contract:<name>', …)` of `node:diagnostics_channel`, with types. Listeners run
+ * synchronously inside the call they tell of: be short, and catch, for one that throws ends the process. An event
+ * nobody listens to is not even built.
+ *
+ * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID
+ */
+export function onCacheEvent<Name extends CacheEventName>(
+  name: Name,
+  listener: (event: CacheEvents[Name]) => void,
+): () => void {
+  if (!Object.hasOwn(channels, name)) {
+    const names = Object.keys(channels);
+    throw new CacheUsageError(
+      'CACHE_ARGUMENT_INVALID',
+      `onCacheEvent() expected one of ${names.join(', ')}, got ${show(name)}`,
+      `write onCacheEvent('${closest(name, names) ?? 'hit'}', (event) => …).`,
+    );
+  }
+  if (typeof listener !== 'function') {
+    throw new CacheUsageError(
+      'CACHE_ARGUMENT_INVALID',
+      `onCacheEvent('${name}') expected a listener, got ${show(listener)}`,
+      `write onCacheEvent('${name}', (event) => …).`,
+    );
+  }
+  const heard: ChannelListener = (event) => listener(event as CacheEvents[Name]);
+  channels[name].subscribe(heard);
+  return () => void channels[name].unsubscribe(heard);
+}

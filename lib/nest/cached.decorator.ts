@@ -33,7 +33,7 @@ export function Cached(entity: AnyEntity, key?: unknown): MethodDecorator {
     if (typeof key !== 'function') {
       fault(
         `@Cached expected a function of the method's arguments as its key, got ${show(key)}.`,
-        'write @Cached(entity, (id: string) => id).',
+        'write @Cached(entity, (id: string) => id): the function itself; { key } is for @Invalidates.',
       );
     }
     return { keyOf: key as (...args: unknown[]) => EntityKey };

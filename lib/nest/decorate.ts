@@ -1,6 +1,7 @@
 import { Inject } from '@nestjs/common';
 import { isEntity, type AnyEntity } from '../contract/entity.js';
 import type { Fault } from '../errors/configuration.error.js';
+import { CacheUsageError } from '../errors/cache.error.js';
 import { show } from '../errors/wording.js';
 import { placeOf, type AnyFunction, type Binding } from './binding.js';
 import type { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
@@ -34,11 +35,15 @@ type Make = (
  */
 export function decorate(kind: 'Cached' | 'Invalidates', entity: AnyEntity, make: Make) {
   return (target: object, name: string | symbol, descriptor?: PropertyDescriptor): void => {
+    refuseStandardDecorators(kind, name);
     const host = typeof target === 'function' ? target : target.constructor;
-    const method = `${host.name}.${String(name)}`;
+    const method = name === undefined ? host.name : `${host.name}.${String(name)}`;
     const decorator = `@${kind}(${isEntity(entity) ? entity.name : '?'})`;
     const at = placeOf({ method, decorator });
-    const faults = [...notAnEntity(kind, entity, at), ...misplaced(kind, target, descriptor, at)];
+    const faults = [
+      ...notAnEntity(kind, entity, at),
+      ...misplaced(kind, target, name, descriptor, at),
+    ];
     const original = (descriptor?.value ?? (() => undefined)) as AnyFunction;
     const made = make(
       (problem, fix) => faults.push({ code: 'CACHE_TARGET_INVALID', problem, at, fix }),
@@ -69,19 +74,38 @@ function notAnEntity(kind: string, entity: unknown, at: string): Fault[] {
 function misplaced(
   kind: string,
   target: object,
-  method: PropertyDescriptor | undefined,
+  name: unknown,
+  method: unknown,
   at: string,
 ): Fault[] {
-  if (typeof target !== 'function' && typeof method?.value === 'function') return [];
-  const found = typeof target === 'function' ? 'static method' : 'property or accessor';
+  const found = whereItStands(target, name, method);
+  if (found === undefined) return [];
   return [
     {
       code: 'CACHE_DECORATOR_MISPLACED',
-      problem: `@${kind} belongs on a method of an instance, not on a ${found}.`,
+      problem: `@${kind} belongs on a method of an instance, not on ${found}.`,
       at,
       fix: 'make it an ordinary method of a provider or controller.',
     },
   ];
+}
+
+function whereItStands(target: object, name: unknown, method: unknown): string | undefined {
+  if (name === undefined) return 'a class or a constructor parameter';
+  if (typeof method === 'number') return 'a parameter';
+  if (typeof target === 'function') return 'a static method';
+  const body: unknown = (method as PropertyDescriptor | undefined)?.value;
+  return typeof body === 'function' ? undefined : 'a property or accessor';
+}
+
+/** The decorators of TypeScript's older kind, which Nest uses, are called with a class and a name. */
+function refuseStandardDecorators(kind: string, name: unknown): void {
+  if (typeof name !== 'object' || name === null) return;
+  throw new CacheUsageError(
+    'CACHE_ARGUMENT_INVALID',
+    `@${kind} was called as a standard decorator, which knows nothing of the class it stands in`,
+    'set "experimentalDecorators": true in tsconfig.json, as Nest needs it.',
+  );
 }
 
 /** What our wrappers wrap. Decorators that stand directly on each other share one wrapper and are called as one. */

@@ -3,6 +3,8 @@ import type { AnyEntity, Entity, EntityKey, KeyOf, ValueOf } from '../contract/e
 import type { Policy } from '../contract/policy.js';
 import { idOf } from '../entry/key.js';
 import { worstStaleness, type Exposure } from '../contract/worst-case.js';
+import { CacheUsageError } from '../errors/cache.error.js';
+import { show } from '../errors/wording.js';
 import type { InvalidationOutcome } from '../invalidation/invalidator.js';
 import { calls, type LoadContext } from '../read/call-context.js';
 import { Engine } from './engine.js';
@@ -42,6 +44,9 @@ export class EntityCache {
     load: (context: LoadContext) => Promise<R>,
   ): Promise<Value | R> {
     const state = this.engine.entities.stateOf(entity);
+    if (typeof load !== 'function') {
+      throw misused(`get('${entity.name}', …)`, 'a loader as its third argument', load);
+    }
     return (await this.engine.reader.read(state, key, load)) as Value | R;
   }
 
@@ -73,8 +78,14 @@ export class EntityCache {
 
   /** Runs `work`; inside it, and in all it awaits, calls of the entities in `bypass` ask the source. */
   context<T>({ bypass }: { readonly bypass: readonly AnyEntity[] }, work: () => T): T {
+    if (!Array.isArray(bypass))
+      throw misused('context({ bypass }, …)', 'an array of entities', bypass);
+    if (typeof work !== 'function')
+      throw misused('context({ bypass }, …)', 'a function to run', work);
     const outer = calls.getStore();
-    const states = bypass.map((entity) => this.engine.entities.stateOf(entity));
+    const states = (bypass as readonly AnyEntity[]).map((entity) =>
+      this.engine.entities.stateOf(entity),
+    );
     return calls.run({ ...outer, bypass: new Set([...(outer?.bypass ?? []), ...states]) }, work);
   }
 
@@ -96,4 +107,12 @@ export class EntityCache {
       contract: () => this.contract(entity),
     };
   }
+}
+
+function misused(call: string, expected: string, got: unknown): CacheUsageError {
+  return new CacheUsageError(
+    'CACHE_ARGUMENT_INVALID',
+    `EntityCache.${call} expected ${expected}, got ${show(got)}`,
+    'look at the arguments of the call.',
+  );
 }

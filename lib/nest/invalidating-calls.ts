@@ -1,5 +1,6 @@
 import type { EntityKey } from '../contract/entity.js';
 import { idOf, idsOf } from '../entry/key.js';
+import { CacheUsageError } from '../errors/cache.error.js';
 import { calls } from '../read/call-context.js';
 import type { EntityState } from '../store/entity-state.js';
 import { located, type AnyFunction, type Binding } from './binding.js';
@@ -62,23 +63,26 @@ export class InvalidatingCalls {
 
   /** The write is done, so its result is handed through whatever `keysOf` says; each key it does tell counts. */
   private invalidateTold({ binding, state }: Invalidation, tell: () => readonly EntityKey[]): void {
-    let allTold = true;
-    try {
-      for (const key of tell()) allTold = this.tryInvalidate(state, key) && allTold;
-    } catch {
-      allTold = false;
-    }
-    if (!allTold)
-      this.keysUnknown(state, `keysOf of ${binding.method} did not tell all keys that changed`);
-  }
-
-  private tryInvalidate(state: EntityState, key: EntityKey): boolean {
-    try {
-      this.invalidate(state, [idOf(key, state.policy.entity)]);
-      return true;
-    } catch {
-      return false;
-    }
+    const problems: string[] = [];
+    const attempt = (work: () => void) => {
+      try {
+        work();
+      } catch (error) {
+        problems.push(
+          error instanceof CacheUsageError ? error.message : `it threw ${nameOf(error)}`,
+        );
+      }
+    };
+    attempt(() => {
+      const keys = tell();
+      if (!Array.isArray(keys)) throw new TypeError('no array');
+      for (const key of keys as readonly EntityKey[]) {
+        attempt(() => this.invalidate(state, [idOf(key, state.policy.entity)]));
+      }
+    });
+    if (problems.length === 0) return;
+    const what = `keysOf of ${binding.method} did not tell all keys that changed: ${problems[0]}`;
+    this.keysUnknown(state, what);
   }
 
   /** Nothing known means the whole entity. */
@@ -115,4 +119,9 @@ export class InvalidatingCalls {
       return true;
     }
   }
+}
+
+function nameOf(error: unknown): string {
+  // Not its message: that may quote what a log should not hold.
+  return error instanceof Error ? error.name : typeof error;
 }

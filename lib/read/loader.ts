@@ -132,12 +132,14 @@ export class Loader {
     const { absentWhen, entity } = state.policy;
     if (absentWhen === undefined || timedOut) return false;
     try {
-      return absentWhen(error) === true;
+      const says: unknown = absentWhen(error);
+      if (typeof says === 'boolean') return says;
+      throw new TypeError('neither true nor false');
     } catch {
       this.events.fault(
         'CACHE_CALLBACK_FAILED',
         entity,
-        `absentWhen of '${entity}' threw; the loader's error was treated as a failure.`,
+        `absentWhen of '${entity}' threw, or returned neither true nor false; the loader's error was treated as a failure. Fix: return a boolean, at once.`,
         context,
       );
       return false;
@@ -150,14 +152,15 @@ export class Loader {
     try {
       const sealed = seal(value, revive !== undefined);
       // Tried once before it is stored, so that a hit does not find out.
-      if (sealed.handOut === 'revived') revive!(copy(sealed.value));
+      if (sealed.handOut === 'revived' && (revive!(copy(sealed.value)) ?? null) === null) {
+        throw new TypeError('revive returned nothing');
+      }
       return sealed;
     } catch (error) {
       const why =
         error instanceof Unstorable
-          ? `it holds ${error.message}. Fix: return plain data (and Date, Map, Set, bigint, Uint8Array)` +
-            (revive ? '.' : `, or give '${entity}' a \`revive\` that makes instances again.`)
-          : 'reading it, or making it again with `revive`, threw.';
+          ? told(error, entity, revive !== undefined)
+          : failed(error, entity);
       this.events.fault(
         'CACHE_VALUE_UNSTORABLE',
         entity,
@@ -237,4 +240,16 @@ export class Loader {
       bytes,
     });
   }
+}
+
+function told({ path, found, revivable }: Unstorable, entity: string, revives: boolean): string {
+  const what = path === '' ? `it is ${found}` : `it holds ${found} at ${path}`;
+  const or =
+    revivable && !revives ? `, or give '${entity}' a \`revive\` that makes instances again` : '';
+  return `${what}. Fix: return plain data (and Date, Map, Set, bigint, Uint8Array)${or}.`;
+}
+
+function failed(error: unknown, entity: string): string {
+  const name = error instanceof Error ? error.name : typeof error;
+  return `copying it, or making it again with \`revive\`, threw ${name}. Fix: look at its getters and at \`revive\` of '${entity}'.`;
 }

@@ -69,7 +69,9 @@ export class Entities {
     }
     // A bad call must not speak against the entity whose name it took.
     if (!known) this.places.delete(entity);
-    throw isEntity(entity) ? new CacheConfigurationError(checked) : notAnEntity(entity);
+    throw isEntity(entity)
+      ? new CacheConfigurationError(checked, 'at the first use')
+      : notAnEntity(entity);
   }
 
   private checked(entity: AnyEntity): EntityState | Fault[] {
@@ -82,7 +84,7 @@ export class Entities {
       return [{ code: 'CACHE_ENTITY_EXPECTED', problem: `${problem}.`, at, fix }];
     }
     const policy = resolvePolicy(entity, at);
-    const taken = this.nameTaken(entity, at);
+    const taken = this.nameTaken(entity);
     if (Array.isArray(policy)) return [...(policy as Fault[]), ...taken];
     const faults = [...bootFaults(policy as Policy, at, this.surroundings), ...taken];
     if (faults.length > 0) return faults;
@@ -91,16 +93,17 @@ export class Entities {
     return state;
   }
 
-  private nameTaken(entity: AnyEntity, at: string): Fault[] {
-    const others = [...this.places.keys()].filter(
-      (other) => isEntity(other) && other !== entity && other.name === entity.name,
+  /** Told once, with the last of them, for all. */
+  private nameTaken(entity: AnyEntity): Fault[] {
+    const namesakes = [...this.places.keys()].filter(
+      (other) => isEntity(other) && other.name === entity.name,
     );
-    if (others.length === 0) return [];
+    if (namesakes.length < 2 || namesakes.at(-1) !== entity) return [];
     return [
       {
         code: 'CACHE_ENTITY_NAME_TAKEN',
-        problem: `${others.length + 1} entities are named '${entity.name}'.`,
-        at,
+        problem: `${namesakes.length} entities are named '${entity.name}'.`,
+        at: namesakes.map((namesake) => this.placesOf(namesake)).join(' and '),
         why: 'the name is what keeps the entries of one entity apart from those of another.',
         fix: 'give each entity() a name of its own; if it is meant to be the same entity, import one constant everywhere.',
       },

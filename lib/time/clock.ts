@@ -20,9 +20,8 @@ export class SystemClock extends Clock {
   }
 
   override after(ms: number, task: () => void): () => void {
+    // Not unref'd: somebody waits for what it does, and a process must not end under a caller's feet.
     const timer = setTimeout(task, ms);
-    // A pending timer of a cache is no reason for a process to live on.
-    timer.unref();
     return () => clearTimeout(timer);
   }
 

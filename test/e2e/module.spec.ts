@@ -1,5 +1,11 @@
 import 'reflect-metadata';
-import { Injectable, Module, type DynamicModule, type ModuleMetadata } from '@nestjs/common';
+import {
+  Global,
+  Injectable,
+  Module,
+  type DynamicModule,
+  type ModuleMetadata,
+} from '@nestjs/common';
 import { ConfigModule, registerAs } from '@nestjs/config';
 import { Test } from '@nestjs/testing';
 import {
@@ -7,6 +13,7 @@ import {
   CacheModule,
   Clock,
   entity,
+  external,
   InjectCache,
   invalidate,
   onCacheEvent,
@@ -163,5 +170,55 @@ describe('CacheModule.forFeature', () => {
     expect([await module.get(Service).find('a'), await answers.get('a', async () => 99)]).toEqual([
       1, 1,
     ]);
+  });
+});
+
+describe('what is called wrongly', () => {
+  it.each([
+    [
+      () => CacheModule.forRoot('shop' as never),
+      /forRoot\(\) expected an object of options, got 'shop'/,
+    ],
+    [
+      () => CacheModule.forRoot(null as never),
+      /forRoot\(\) expected an object of options, got null/,
+    ],
+    [
+      () => CacheModule.forFeature(Answers as never),
+      /forFeature\(\) expected an array of entities/,
+    ],
+  ])('is refused with what was expected, because nobody should have to guess', (call, message) => {
+    expect(call).toThrow(message);
+  });
+
+  it('is told with all other faults, if it is an entity that is not there yet', async () => {
+    const missing = undefined as unknown as typeof Answers;
+    const module = await Test.createTestingModule({
+      imports: [CacheModule.forRoot(), CacheModule.forFeature([missing])],
+    }).compile();
+    await expect(module.init()).rejects.toThrow(
+      /CACHE_ENTITY_EXPECTED\][\s\S]*got undefined[\s\S]*CacheModule\.forFeature\(\)[\s\S]*two files import each other/,
+    );
+  });
+
+  it('starts before every other module, global ones included, because it may refuse', async () => {
+    const order: string[] = [];
+    @Global()
+    @Module({})
+    class Eager {
+      onModuleInit() {
+        order.push('eager');
+      }
+    }
+    const bad = entity<number>('bad', {
+      maxStaleness: 0,
+      read: readThrough({ ttl: '1m' }),
+      write: external(),
+    });
+    const module = await Test.createTestingModule({
+      imports: [Eager, CacheModule.forFeature([bad]), CacheModule.forRoot()],
+    }).compile();
+    await expect(module.init()).rejects.toMatchObject({ code: 'CACHE_CONFIGURATION' });
+    expect(order).toEqual([]);
   });
 });

@@ -47,7 +47,11 @@ afterAll(() => rm(temporary, { recursive: true, force: true }));
 
 it('packs what was built, and what npm shows of it', () => {
   const others = packed.filter((path) => !/^dist\/.+(\.js|\.js\.map|\.d\.ts)$/.test(path));
-  expect(others.sort()).toEqual(['LICENSE', 'README.md', 'package.json']);
+  const pages = ['README', 'ARCHITECTURE', 'CHANGELOG', 'CONTRIBUTING'].map((name) => `${name}.md`);
+  const inFolders = /^(docs|sample)\//;
+  expect(others.filter((path) => !inFolders.test(path)).sort()).toEqual(
+    ['LICENSE', 'package.json', ...pages].sort(),
+  );
   const types = packed.filter((path) => path.endsWith('.d.ts'));
   const code = packed.filter((path) => path.endsWith('.js'));
   expect(types.map((path) => path.replace(/\.d\.ts$/, '.js'))).toEqual(code);

@@ -128,3 +128,15 @@ it('builds no event when nobody listens', async () => {
   await read(Things, 'a', async () => 2);
   expect(built).not.toHaveBeenCalled();
 });
+
+it.each([
+  [
+    'a name it does not know',
+    ['hits', () => undefined],
+    /got 'hits' \(string\)\. Fix: write onCacheEvent\('hit'/,
+  ],
+  ['no listener', ['hit'], /expected a listener, got undefined/],
+])('refuses %s, before it could harm anybody', (_, given, message) => {
+  const listen_ = onCacheEvent as (...args: unknown[]) => unknown;
+  expect(() => listen_(...given)).toThrow(message);
+});

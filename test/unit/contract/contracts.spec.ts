@@ -60,9 +60,11 @@ describe('a contract that is at fault', () => {
     const { engine } = testEngine();
     engine.entities.register(loose('same', good), 'A.find');
     engine.entities.register(loose('same', good), 'B.find');
-    expect(engine.entities.check().map(({ code }) => code)).toEqual([
-      'CACHE_ENTITY_NAME_TAKEN',
-      'CACHE_ENTITY_NAME_TAKEN',
+    expect(engine.entities.check()).toEqual([
+      expect.objectContaining({
+        code: 'CACHE_ENTITY_NAME_TAKEN',
+        at: "entity 'same', used by A.find and entity 'same', used by B.find",
+      }),
     ]);
   });
 

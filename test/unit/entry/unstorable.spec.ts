@@ -38,7 +38,16 @@ const deep = () => {
 
 describe('a value that cannot be kept', () => {
   it.each([
-    ['a class instance', new User('u', 'secret'), 'an instance of User at the value'],
+    [
+      'a class instance',
+      new User('u', 'secret'),
+      'it is an instance of User. Fix: return plain data (and Date, Map, Set, bigint, Uint8Array), or give',
+    ],
+    [
+      'an instance under a name that is data',
+      { 'ada@example.com': new User('u', 's') },
+      'an instance of User at […]',
+    ],
     [
       'a class instance inside data',
       { rows: [new User('u', 's')] },
@@ -73,6 +82,7 @@ describe('a value that cannot be kept', () => {
     expect(warnings).toEqual([expect.stringContaining('CACHE_VALUE_UNSTORABLE')]);
     expect(warnings[0]).toContain(found);
     expect(warnings[0]).not.toContain('secret');
+    expect(warnings[0]).not.toContain('example.com');
   });
 
   it('is told of when it alone is larger than the table', async () => {

@@ -153,7 +153,7 @@ describe('@Invalidates', () => {
     let written = false;
     const original = it.touch.bind(it);
     await expect(original('')).rejects.toThrow(
-      /A key of 'user' must be non-empty, got a string of 0 characters, in Service\.touch → @Invalidates\(user\)\. Fix:/,
+      /a key of 'user' must be non-empty, got a string of 0 characters, in Service\.touch → @Invalidates\(user\)\. Fix:/,
     );
     class Writer {
       @Invalidates(Users, { keys: (ids: string[]) => ids })

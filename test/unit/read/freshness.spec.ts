@@ -16,6 +16,10 @@ const make = (options: Omit<ReadThroughOptions, 'ttl'> = {}, more: object = {}) 
     ...more,
   });
 
+const oops = () => {
+  throw new Error('oops');
+};
+
 /** A loader that counts, and answers with the count. */
 function counter() {
   const load = async () => ++load.runs;
@@ -130,21 +134,22 @@ describe('absence', () => {
     expect(runs).toBe(2);
   });
 
-  it('treats an error as a failure when absentWhen itself throws, and tells of it once', async () => {
+  it.each([
+    ['throws', oops],
+    ['returns a promise', async () => true],
+    ['returns what only looks true', () => 1],
+  ])('treats an error as a failure when absentWhen %s, and tells of it once', async (_, says) => {
     const { read, warnings } = testEngine();
-    const Things = make(
-      {},
-      {
-        absentWhen: () => {
-          throw new Error('oops');
-        },
-      },
-    );
-    const load = () => Promise.reject(missing);
+    const Things = make({}, { absentWhen: says });
+    let runs = 0;
+    const load = () => {
+      runs++;
+      return Promise.reject(missing);
+    };
     await expect(read(Things, 'a', load)).rejects.toBe(missing);
     await expect(read(Things, 'a', load)).rejects.toBe(missing);
-    expect(warnings).toHaveLength(1);
-    expect(warnings[0]).toContain("absentWhen of 'thing' threw");
+    expect(runs).toBe(2);
+    expect(warnings).toEqual([expect.stringContaining("absentWhen of 'thing' threw, or returned")]);
   });
 });
 
