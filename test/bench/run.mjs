@@ -1,0 +1,64 @@
+// Installs the peers if they are missing or older than their lock, then measures all subjects, one program after
+// another. A subject that cannot be measured is a line of the report; nothing here fails.
+import { execSync } from 'node:child_process';
+import { readFileSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import bytes from './bytes.mjs';
+import hit from './hit.mjs';
+import stampede from './stampede.mjs';
+import { subjects } from './subjects.mjs';
+import { Child } from './support.mjs';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+const changedAt = (file) => statSync(here + file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+// npm writes this file last, so it also tells an installation that was broken off.
+if (changedAt('node_modules/.package-lock.json') < changedAt('package-lock.json')) {
+  try {
+    execSync('npm ci --no-audit --no-fund --loglevel=error', { cwd: here, stdio: 'inherit' });
+  } catch {
+    console.log('The peers could not be installed; those that are missing are reported as such.');
+  }
+}
+
+const { packages } = JSON.parse(readFileSync(here + 'package-lock.json', 'utf8'));
+const peers = Object.keys(packages[''].dependencies);
+console.log(`node ${process.version}; numbers of this machine now: read the ratios, as rough ones`);
+console.log(peers.map((name) => `${name} ${packages[`node_modules/${name}`].version}`).join(', '));
+
+for (const [file, program] of Object.entries({ hit, bytes, stampede })) await run(file, program);
+
+async function run(file, { title, tasks, rounds, unit, row }) {
+  console.log(`\n${title}`);
+  const children = new Map(Object.keys(subjects).map((name) => [name, new Child(file, name)]));
+  for (const task of tasks) {
+    const results = new Map([...children.keys()].map((name) => [name, []]));
+    const failures = new Map();
+    // In turns, so that a slow moment of the machine meets all of them.
+    for (let round = 0; round < rounds; round++) {
+      for (const [name, child] of children) {
+        try {
+          results.get(name).push(await child.ask(task));
+        } catch (error) {
+          failures.set(name, error.message);
+          children.delete(name);
+          child.stop();
+        }
+      }
+    }
+    console.log(`\n  ${task}`);
+    const perMap = children.has('Map') ? row(results.get('Map')).number : undefined;
+    for (const [name, result] of results) {
+      const outcome = failures.has(name)
+        ? `   not measured: ${failures.get(name)}`
+        : columns(row(result), unit, perMap);
+      console.log(`  ${name.padEnd(40)}${outcome}`);
+    }
+  }
+  for (const child of children.values()) child.stop();
+}
+
+function columns({ number, text = '' }, unit, perMap) {
+  const share = perMap === undefined ? '' : `${(number / perMap).toFixed(2).padStart(7)} × Map`;
+  return `${number.toFixed(0).padStart(8)} ${unit}${share}${text}`;
+}
