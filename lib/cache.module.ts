@@ -6,13 +6,15 @@ import {
   type MiddlewareConsumer,
   type NestModule,
 } from '@nestjs/common';
-import { APP_INTERCEPTOR, DiscoveryModule } from '@nestjs/core';
+import { APP_GUARD, APP_INTERCEPTOR, DiscoveryModule } from '@nestjs/core';
 import { checkOptions } from './contract/check-options.js';
 import type { AnyEntity } from './contract/entity.js';
 import { MODULE_OPTIONS } from './contract/options.js';
+import { Overrides } from './contract/overrides.js';
 import { ProcessSingleflight, Singleflight } from './coordination/singleflight.js';
 import { CacheUsageError } from './errors/cache.error.js';
 import { show } from './errors/wording.js';
+import { AcceptanceGuard } from './nest/acceptances.js';
 import { Binder } from './nest/binder.js';
 import { INTERCEPTOR } from './nest/decorate.js';
 import { CacheBoot } from './nest/boot.js';
@@ -39,6 +41,10 @@ function createEngine(options: unknown, clock: Clock, flights: Singleflight): En
     flights,
     surroundings: { worker: cluster.isWorker },
     warn: (message) => logger.warn(message),
+    overrides: new Overrides(
+      known.overrides as { readonly [entity: string]: unknown },
+      process.env,
+    ),
   });
 }
 
@@ -64,6 +70,11 @@ function misused(method: string, expected: string, got: unknown, right: string):
     CacheStrategyInterceptor,
     { provide: INTERCEPTOR, useExisting: CacheStrategyInterceptor },
     { provide: APP_INTERCEPTOR, useExisting: CacheStrategyInterceptor },
+    {
+      provide: APP_GUARD,
+      useFactory: ({ acceptances }: CacheStrategyInterceptor) => new AcceptanceGuard(acceptances),
+      inject: [CacheStrategyInterceptor],
+    },
     EntityCache,
     Binder,
     CacheBoot,

@@ -1,6 +1,7 @@
 import type { Fault } from '../errors/configuration.error.js';
 import { closest, show } from '../errors/wording.js';
 import { formatDuration, parseDuration } from '../time/duration.js';
+import type { Bounds } from './entity.js';
 import type { Known, Option, Options } from './options.js';
 
 /** Where options were written, as reports name it. */
@@ -63,6 +64,8 @@ function parse(option: Option, value: unknown): unknown {
       const ms = parseDuration(value);
       return ms !== undefined && ms >= option.min && ms <= option.max ? ms : undefined;
     }
+    case 'bounds':
+      return parseBounds(option, value);
     case 'count':
       return Number.isInteger(value) && within(option, value as number) ? value : undefined;
     case 'fraction':
@@ -77,12 +80,29 @@ function parse(option: Option, value: unknown): unknown {
       return typeof value === 'string' && option.pattern.test(value) ? value : undefined;
     case 'function':
       return typeof value === 'function' ? value : undefined;
+    case 'origin':
+      return typeof (value as { name?: unknown } | null)?.name === 'string' ? value : undefined;
     case 'options':
-      return value;
+      return typeof value === 'object' && !Array.isArray(value) ? value : undefined;
   }
 }
 
-function within({ min, max }: { min: number; max: number }, value: number): boolean {
+/** One duration for both, or one for each; trouble may allow more, never less. */
+function parseBounds(option: Limits, value: unknown): Bounds<number> | undefined {
+  const both = typeof value === 'object' && value !== null;
+  const given = (both ? value : { normal: value, incident: value }) as Bounds<unknown>;
+  if (Object.keys(given).some((name) => name !== 'normal' && name !== 'incident')) return undefined;
+  const [normal, incident] = [parseDuration(given.normal), parseDuration(given.incident)];
+  if (normal === undefined || incident === undefined || normal > incident) return undefined;
+  return within(option, normal) && within(option, incident) ? { normal, incident } : undefined;
+}
+
+interface Limits {
+  readonly min: number;
+  readonly max: number;
+}
+
+function within({ min, max }: Limits, value: number): boolean {
   return value >= min && value <= max;
 }
 
@@ -91,6 +111,8 @@ export function expectation(option: Option): string {
   switch (option.kind) {
     case 'duration':
       return `a duration from ${formatDuration(option.min)} to ${formatDuration(option.max)}`;
+    case 'bounds':
+      return `a duration from ${formatDuration(option.min)} to ${formatDuration(option.max)}, or { normal, incident } with the longer one for incidents`;
     case 'count':
       return `a whole number from ${option.min} to ${option.max}`;
     case 'fraction':
@@ -103,6 +125,8 @@ export function expectation(option: Option): string {
       return 'letters, digits, `-`, `_` and `.`, 1 to 64 of them';
     case 'function':
       return 'a function';
+    case 'origin':
+      return "origin('database', { maxConcurrent: 10 })";
     case 'options':
       return 'an object of options';
   }
@@ -158,9 +182,12 @@ function repair(option: Option, got: unknown): string {
 function examples(option: Option): string[] {
   switch (option.kind) {
     case 'duration':
+    case 'bounds':
       return ["'1m'"];
     case 'strategy':
       return Object.values(option.strategies);
+    case 'count':
+      return [String(Math.min(option.max, Math.max(option.min, 10)))];
     default:
       return ['…'];
   }

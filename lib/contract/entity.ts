@@ -1,5 +1,6 @@
 import type { Duration } from '../time/duration.js';
-import type { ReadStrategy, WriteStrategy } from './strategies.js';
+import type { Origin } from './origin.js';
+import type { FreshRead, ReadStrategy, WriteStrategy } from './strategies.js';
 
 /** One part of a key, compared by its text: `42` and `'42'` are the same part; `null` equals only `null`. */
 export type KeyPart = string | number | bigint | boolean | null;
@@ -22,27 +23,45 @@ type MethodsOf<Value> = Value extends Builtin
   ? never
   : { [K in keyof Value]: Value[K] extends (...args: any[]) => any ? K : never }[keyof Value];
 
+/** What tells an older value from a newer one. */
+export type Version = number | bigint | Date;
+
+/** How stale an answer may be in ordinary times, and while loading fails. */
+export interface Bounds<Time = Duration> {
+  readonly normal: Time;
+  readonly incident: Time;
+}
+
 export interface Terms<Value> {
   /**
    * No call is answered with data older than this, measured at the call. The application does not start with a
-   * policy that cannot keep it.
+   * policy that cannot keep it. `{ normal, incident }` allows more while loading fails.
    *
    * @unit milliseconds, or '90s' style
    * @range 0 … 365 days
    */
-  maxStaleness: Duration;
-  /** How calls are answered: `readThrough({ ttl })` or `bypass()`. */
+  maxStaleness: Duration | Bounds;
+  /** How calls are answered: `readThrough({ ttl })`, `staleWhileRevalidate({ ttl, staleFor })` or `bypass()`. */
   read: ReadStrategy;
-  /** How the cache hears of changes: `invalidate()`, from methods with `@Invalidates`, or `external()`, not at all. */
+  /** How the cache hears of changes: `invalidate()`, `writeThrough()`, or `external()`, not at all. */
   write: WriteStrategy;
   /**
-   * What is least harmful when the cache cannot tell. `'error'` fails closed: it refuses to start in a worker process
+   * What is least harmful in trouble. `'stale'` needs a strategy that has something stale to serve. `'error'` fails closed: it takes no such strategy, it refuses to start in a worker process
    * whose siblings would not hear of its invalidations, and forgets the whole entity when a write failed before it
    * said which keys it changed.
    *
    * @default 'origin'
    */
-  prefer?: 'origin' | 'error';
+  prefer?: 'origin' | 'stale' | 'error';
+  /** What the loads of this entity have to share with others: `origin('database', { maxConcurrent: 10 })`. */
+  origin?: Origin;
+  /**
+   * The version of a value, by which an older one never replaces a newer one. A second guard, for loaders that may
+   * read from a lagging replica.
+   */
+  version?: (value: NonNullable<Value>) => Version;
+  /** Tags of a value, by which `invalidateTag` and `@Invalidates(entity, { tags })` find it. */
+  tags?: (value: NonNullable<Value>) => readonly string[];
   /** Whether an error of the loader means "there is nothing under this key". It is then remembered for negativeTtl. */
   absentWhen?: (error: unknown) => boolean;
   /** Makes an instance again from the plain data of one. Each caller gets an instance of its own. */
@@ -54,8 +73,11 @@ type Reviving<Value> = [MethodsOf<Value>] extends [never]
   ? unknown
   : { revive: (plain: any) => NonNullable<Value> };
 
+/** Who prefers an error is never served anything stale. */
+type Preferring = { prefer: 'error'; read: FreshRead } | { prefer?: 'origin' | 'stale' };
+
 /** What an entity promises, and how it keeps it. */
-export type Contract<Value> = Terms<Value> & Reviving<Value>;
+export type Contract<Value> = Terms<Value> & Preferring & Reviving<Value>;
 
 /** Everything but `undefined`, which is never cached: use `null` for "known to be absent". */
 export type Defined = object | string | number | bigint | boolean | null;
@@ -64,7 +86,7 @@ declare const TYPES: unique symbol;
 /** A kind of cached data with its contract. Made by {@link entity}. */
 export interface Entity<Value, Key extends EntityKey = string> {
   readonly name: string;
-  readonly contract: Readonly<Terms<any>>;
+  readonly contract: Readonly<Contract<any>>;
   readonly [TYPES]?: { value: (value: Value) => Value; key: (key: Key) => Key };
 }
 export type AnyEntity = Entity<any, any>;
@@ -88,7 +110,7 @@ export function entity<Value extends Defined, Key extends EntityKey = string>(
   const terms = typeof contract === 'object' ? Object.freeze({ ...contract }) : contract;
   const declared = Object.freeze({ name, contract: terms });
   made.add(declared);
-  return declared;
+  return declared as Entity<Value, Key>;
 }
 
 /** Whether `candidate` was made by {@link entity}: not `undefined`, as in a circle of imports, nor something alike. */

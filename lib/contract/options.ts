@@ -1,5 +1,10 @@
-import type { Terms } from './entity.js';
-import type { LocalTierOptions, ReadThroughOptions } from './strategies.js';
+import type { Bounds, Terms } from './entity.js';
+import type { OriginOptions } from './origin.js';
+import type {
+  LocalTierOptions,
+  ReadThroughOptions,
+  StaleWhileRevalidateOptions,
+} from './strategies.js';
 
 /** The options known so far: those of the levels above, then those of the rows above. Durations in milliseconds. */
 export interface Known {
@@ -17,13 +22,13 @@ interface Row {
 export type Option = Row &
   (
     | {
-        readonly kind: 'duration' | 'count' | 'fraction';
+        readonly kind: 'duration' | 'bounds' | 'count' | 'fraction';
         readonly min: number;
         readonly max: number;
       }
     | { readonly kind: 'choice'; readonly choices: readonly string[] }
     | { readonly kind: 'strategy'; readonly strategies: { readonly [kind: string]: string } }
-    | { readonly kind: 'function' | 'options' }
+    | { readonly kind: 'function' | 'options' | 'origin' }
     | { readonly kind: 'name'; readonly pattern: RegExp }
   );
 export type Options = { readonly [option: string]: Option };
@@ -39,15 +44,16 @@ const DAY = 24 * 60 * MINUTE;
 
 export const CONTRACT_OPTIONS = {
   maxStaleness: {
-    kind: 'duration',
+    kind: 'bounds',
     required: true,
     min: 0,
     max: 365 * DAY,
-    meaning: 'No call is answered with data older than this, measured at the call.',
+    meaning:
+      'No call is answered with data older than this, measured at the call. `incident` is the bound while loading fails; one duration is both.',
   },
   prefer: {
     kind: 'choice',
-    choices: ['origin', 'error'],
+    choices: ['origin', 'stale', 'error'],
     standard: () => 'origin',
     standardText: "`'origin'`",
     meaning:
@@ -56,15 +62,38 @@ export const CONTRACT_OPTIONS = {
   read: {
     kind: 'strategy',
     required: true,
-    strategies: { 'read-through': "readThrough({ ttl: '1m' })", bypass: 'bypass()' },
+    strategies: {
+      'read-through': "readThrough({ ttl: '1m' })",
+      'stale-while-revalidate': "staleWhileRevalidate({ ttl: '1m', staleFor: '5m' })",
+      bypass: 'bypass()',
+    },
     meaning: 'How calls are answered.',
   },
   write: {
     kind: 'strategy',
     required: true,
-    strategies: { invalidate: 'invalidate()', external: 'external()' },
+    strategies: {
+      invalidate: 'invalidate()',
+      'write-through': 'writeThrough()',
+      external: 'external()',
+    },
     meaning:
-      'How the cache hears of changes: methods of this application carry `@Invalidates`, or nobody tells and the ttl is the admitted uncertainty.',
+      'How the cache hears of changes: methods of this application carry `@Invalidates`, or `@WriteThrough` and bring the new value along, or nobody tells and the ttl is the admitted uncertainty.',
+  },
+  origin: {
+    kind: 'origin',
+    meaning:
+      'What the loads of this entity have to share with others, and how much of it there is.',
+  },
+  version: {
+    kind: 'function',
+    meaning:
+      'The version of a value, by which an older one never replaces a newer one: a second guard, for loaders that may read from a lagging replica.',
+  },
+  tags: {
+    kind: 'function',
+    meaning:
+      'Tags of a value, by which `invalidateTag` and `@Invalidates(entity, { tags })` find it.',
   },
   absentWhen: {
     kind: 'function',
@@ -78,7 +107,7 @@ export const CONTRACT_OPTIONS = {
   },
 } as const satisfies { readonly [option in keyof Required<Terms<never>>]: Option };
 
-export const READ_THROUGH_OPTIONS = {
+const LOADED_READ_OPTIONS = {
   ttl: {
     kind: 'duration',
     required: true,
@@ -108,13 +137,48 @@ export const READ_THROUGH_OPTIONS = {
     kind: 'duration',
     min: 1,
     max: 10 * MINUTE,
-    standard: ({ maxStaleness }) => Math.max(1, Math.min(maxStaleness as number, 3 * SECOND)),
+    standard: ({ maxStaleness }) =>
+      Math.max(1, Math.min((maxStaleness as Bounds<number> | undefined)?.normal ?? 0, 3 * SECOND)),
     standardText: 'the shorter of `maxStaleness` and 3 seconds',
     meaning:
       'How long a load may take. Then its signal is aborted, its callers get `CACHE_LOAD_TIMEOUT`, and the key is free.',
   },
+  staleIfError: {
+    kind: 'duration',
+    min: 0,
+    max: 30 * DAY,
+    standard: () => 0,
+    standardText: "`0` (a failed load is the caller's error)",
+    meaning:
+      'How long past its ttl (and past `staleFor`) a value may be served because loading failed. While it is, the key is left alone for a growing pause.',
+  },
   l1: { kind: 'options', standard: () => ({}), meaning: 'Bounds of the local tier.' },
+} as const satisfies Options;
+
+export const READ_THROUGH_OPTIONS = {
+  ...LOADED_READ_OPTIONS,
+  earlyRefresh: {
+    kind: 'fraction',
+    min: 0,
+    max: 10,
+    standard: () => 0,
+    standardText: '`0` (off)',
+    meaning:
+      'How eagerly a value is loaded again shortly before it expires, by chance that grows with the nearness of the expiry and with the time its load took (XFetch). 1 is the published optimum, more is earlier.',
+  },
 } as const satisfies { readonly [option in keyof Required<ReadThroughOptions>]: Option };
+
+export const STALE_WHILE_REVALIDATE_OPTIONS = {
+  ...LOADED_READ_OPTIONS,
+  staleFor: {
+    kind: 'duration',
+    required: true,
+    min: 1,
+    max: 30 * DAY,
+    meaning:
+      'How long past its ttl a value is served at once while it is loaded again behind the caller.',
+  },
+} as const satisfies { readonly [option in keyof Required<StaleWhileRevalidateOptions>]: Option };
 
 export const LOCAL_TIER_OPTIONS = {
   maxEntries: {
@@ -135,6 +199,25 @@ export const LOCAL_TIER_OPTIONS = {
   },
 } as const satisfies { readonly [option in keyof Required<LocalTierOptions>]: Option };
 
+export const ORIGIN_OPTIONS = {
+  maxConcurrent: {
+    kind: 'count',
+    required: true,
+    min: 1,
+    max: 10_000,
+    meaning: 'Most loads that may ask it at a time.',
+  },
+  maxQueued: {
+    kind: 'count',
+    min: 0,
+    max: 100_000,
+    standard: () => 100,
+    standardText: '`100`',
+    meaning:
+      'Most loads that may wait for their turn. One more is turned away: it gets something stale where its contract allows that, else `CACHE_ORIGIN_BUSY` with the time after which to try again.',
+  },
+} as const satisfies { readonly [option in keyof Required<OriginOptions>]: Option };
+
 /** Names that can stand in events and in the keys of any store. */
 export const NAME = /^[A-Za-z0-9_.-]{1,64}$/;
 
@@ -145,5 +228,12 @@ export const MODULE_OPTIONS = {
     standard: () => 'cache',
     standardText: "`'cache'`",
     meaning: "Names this application's cache in every event.",
+  },
+  overrides: {
+    kind: 'options',
+    standard: () => ({}),
+    standardText: 'none',
+    meaning:
+      "Options of entities, by entity, laid over their contracts and checked as if they stood there: `{ product: { ttl: '30s' } }`. Variables of the environment go over them: `CACHE_ENTITY__PRODUCT__TTL=30s` for one entity; `CACHE_DEFAULT__JITTER=0.2` for an option that a contract does not give.",
   },
 } as const satisfies Options;

@@ -2,22 +2,37 @@ import type { Fault } from '../errors/configuration.error.js';
 import { show } from '../errors/wording.js';
 import { formatDuration } from '../time/duration.js';
 import { checkOptions, type Place } from './check-options.js';
-import type { AnyEntity } from './entity.js';
+import type { AnyEntity, Bounds, Version } from './entity.js';
 import {
   CONTRACT_OPTIONS,
   LOCAL_TIER_OPTIONS,
   NAME,
+  ORIGIN_OPTIONS,
   READ_THROUGH_OPTIONS,
+  STALE_WHILE_REVALIDATE_OPTIONS,
   type Known,
 } from './options.js';
-import type { ReadStrategy, WriteStrategy } from './strategies.js';
+import type { Origin } from './origin.js';
+import { Overlay } from './overlay.js';
+import type {
+  ReadStrategy,
+  ReadThrough,
+  StaleWhileRevalidate,
+  WriteStrategy,
+} from './strategies.js';
 
 export interface ReadThroughPolicy {
-  readonly kind: 'read-through';
+  readonly kind: 'read-through' | 'stale-while-revalidate';
   readonly ttlMs: number;
   readonly jitter: number;
   readonly negativeTtlMs: number;
   readonly loadTimeoutMs: number;
+  /** How long past its ttl a value is served while it is loaded again; 0 for read-through. */
+  readonly staleForMs: number;
+  /** How much longer it may be served because loading failed. */
+  readonly staleIfErrorMs: number;
+  /** Beta of XFetch; 0 is off. */
+  readonly earlyRefresh: number;
   readonly maxEntries: number;
   /** `Infinity` where `maxEntries` is the only bound. */
   readonly maxBytes: number;
@@ -29,16 +44,32 @@ export interface BypassPolicy {
 /** A contract as it is in force: checked, defaults filled in, durations in milliseconds. */
 export interface Policy {
   readonly entity: string;
-  readonly maxStalenessMs: number;
-  readonly prefer: 'origin' | 'error';
+  readonly maxStalenessMs: Bounds<number>;
+  readonly prefer: 'origin' | 'stale' | 'error';
   readonly read: ReadThroughPolicy | BypassPolicy;
   readonly write: WriteStrategy['kind'];
+  readonly origin?: OriginPolicy;
+  readonly version?: (value: unknown) => Version;
+  readonly tags?: (value: unknown) => readonly string[];
   readonly absentWhen?: (error: unknown) => boolean;
   readonly revive?: (plain: unknown) => unknown;
+  /** Where options came from that the contract does not give, or gives otherwise. */
+  readonly overridden: readonly string[];
+}
+
+/** How much an origin can take. */
+export interface OriginPolicy {
+  readonly name: string;
+  readonly maxConcurrent: number;
+  readonly maxQueued: number;
 }
 
 /** The policy of an entity, or what is wrong with its contract. */
-export function resolvePolicy(entity: AnyEntity, at: string): Policy | readonly Fault[] {
+export function resolvePolicy(
+  entity: AnyEntity,
+  at: string,
+  outside: Overlay = new Overlay({}, {}),
+): Policy | readonly Fault[] {
   const place: Place = { owner: `entity '${String(entity.name)}'`, path: '', at };
   const faults: Fault[] = [];
   if (typeof entity.name !== 'string' || !NAME.test(entity.name)) {
@@ -49,32 +80,49 @@ export function resolvePolicy(entity: AnyEntity, at: string): Policy | readonly 
       fix: "write entity('profile', { … }).",
     });
   }
-  const { known: contract, faults: found } = checkOptions(CONTRACT_OPTIONS, entity.contract, place);
+  const { known: contract, faults: found } = checkOptions(
+    CONTRACT_OPTIONS,
+    outside.over(entity.contract, CONTRACT_OPTIONS),
+    place,
+  );
   faults.push(...found);
   const strategy = contract.read as ReadStrategy | undefined;
   const read =
-    strategy?.kind === 'read-through'
-      ? resolveReadThrough(strategy.options, place, contract, faults)
-      : ({ kind: 'bypass' } as const);
+    strategy === undefined || strategy.kind === 'bypass'
+      ? ({ kind: 'bypass' } as const)
+      : resolveLoaded(strategy, place, contract, faults, outside);
+  const limit = resolveOrigin(contract.origin as Origin | undefined, place, faults);
+  faults.push(...outside.unused(place));
   if (faults.length > 0) return faults;
   return Object.freeze({
     entity: entity.name,
-    maxStalenessMs: contract.maxStaleness as number,
+    maxStalenessMs: contract.maxStaleness as Bounds<number>,
     prefer: contract.prefer as Policy['prefer'],
     read,
     write: (contract.write as WriteStrategy).kind,
+    origin: limit,
+    version: contract.version as Policy['version'],
+    tags: contract.tags as Policy['tags'],
     absentWhen: contract.absentWhen as Policy['absentWhen'],
     revive: contract.revive as Policy['revive'],
+    overridden: outside.sources,
   });
 }
 
-function resolveReadThrough(
-  options: unknown,
+function resolveLoaded(
+  { kind, options }: ReadThrough | StaleWhileRevalidate,
   { owner, at }: Place,
   contract: Known,
   faults: Fault[],
+  outside: Overlay,
 ): ReadThroughPolicy {
-  const read = checkOptions(READ_THROUGH_OPTIONS, options, { owner, path: 'read.', at }, contract);
+  const table = kind === 'read-through' ? READ_THROUGH_OPTIONS : STALE_WHILE_REVALIDATE_OPTIONS;
+  const read = checkOptions(
+    table,
+    outside.over(options, table),
+    { owner, path: 'read.', at },
+    contract,
+  );
   faults.push(...read.faults);
   const { ttl, negativeTtl } = read.known as { ttl?: number; negativeTtl?: number };
   if (ttl !== undefined && negativeTtl !== undefined && negativeTtl > ttl) {
@@ -86,15 +134,37 @@ function resolveReadThrough(
       fix: `lower \`negativeTtl\` to '${formatDuration(ttl)}' or less.`,
     });
   }
-  const l1 = checkOptions(LOCAL_TIER_OPTIONS, read.known.l1 ?? {}, { owner, path: 'read.l1.', at });
+  const l1 = checkOptions(
+    LOCAL_TIER_OPTIONS,
+    outside.over(read.known.l1 ?? {}, LOCAL_TIER_OPTIONS),
+    { owner, path: 'read.l1.', at },
+  );
   faults.push(...l1.faults);
   return Object.freeze({
-    kind: 'read-through',
+    kind,
     ttlMs: ttl!,
     jitter: read.known.jitter as number,
     negativeTtlMs: negativeTtl!,
     loadTimeoutMs: read.known.loadTimeout as number,
+    staleForMs: (read.known.staleFor as number | undefined) ?? 0,
+    staleIfErrorMs: read.known.staleIfError as number,
+    earlyRefresh: (read.known.earlyRefresh as number | undefined) ?? 0,
     maxEntries: l1.known.maxEntries as number,
     maxBytes: l1.known.maxBytes as number,
   });
+}
+
+function resolveOrigin(
+  origin: Origin | undefined,
+  { owner, at }: Place,
+  faults: Fault[],
+): OriginPolicy | undefined {
+  if (origin === undefined) return undefined;
+  const { known, faults: found } = checkOptions(ORIGIN_OPTIONS, origin.options, {
+    owner: `origin '${origin.name}' of ${owner}`,
+    path: 'origin.',
+    at,
+  });
+  faults.push(...found);
+  return Object.freeze({ name: origin.name, ...(known as Omit<OriginPolicy, 'name'>) });
 }

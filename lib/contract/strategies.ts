@@ -19,7 +19,7 @@ export interface LocalTierOptions {
   maxBytes?: number;
 }
 
-export interface ReadThroughOptions {
+interface LoadedReadOptions {
   /**
    * How long a loaded value is fresh, counted from the moment its load began.
    *
@@ -52,40 +52,105 @@ export interface ReadThroughOptions {
    * @range 1 ms … 10 minutes
    */
   loadTimeout?: Duration;
+  /**
+   * How long past its ttl (and past `staleFor`) a value may be served because loading failed. While it is, the key
+   * is left alone for a growing pause, so that a source in trouble is not asked by everybody.
+   *
+   * @unit milliseconds, or '10m' style
+   * @default 0 (a failed load is the caller's error)
+   * @range 0 … 30 days
+   * @source RFC 5861, section 4
+   */
+  staleIfError?: Duration;
   /** Bounds of the local tier. */
   l1?: LocalTierOptions;
 }
 
+export interface ReadThroughOptions extends LoadedReadOptions {
+  /**
+   * How eagerly a value is loaded again shortly before it expires, by chance that grows with the nearness of the
+   * expiry and with the time its load took. 1 is the published optimum, more is earlier.
+   *
+   * @default 0 (off)
+   * @range 0 … 10
+   * @source Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention (VLDB 2015)
+   */
+  earlyRefresh?: number;
+}
+
+export interface StaleWhileRevalidateOptions extends LoadedReadOptions {
+  /**
+   * How long past its ttl a value is served at once while it is loaded again behind the caller.
+   *
+   * @unit milliseconds, or '5m' style
+   * @range 1 ms … 30 days
+   * @source RFC 5861, section 3
+   */
+  staleFor: Duration;
+}
+
 export interface ReadThrough {
   readonly kind: 'read-through';
+  readonly serves: 'fresh values only' | 'stale values too';
   readonly options: Readonly<ReadThroughOptions>;
+}
+export interface StaleWhileRevalidate {
+  readonly kind: 'stale-while-revalidate';
+  readonly serves: 'stale values too';
+  readonly options: Readonly<StaleWhileRevalidateOptions>;
 }
 export interface Bypass {
   readonly kind: 'bypass';
+  readonly serves: 'fresh values only';
 }
-export type ReadStrategy = ReadThrough | Bypass;
+/** Never hands out a value past its ttl: what `prefer: 'error'` takes. */
+export type FreshRead = (ReadThrough & { readonly serves: 'fresh values only' }) | Bypass;
+export type ReadStrategy = ReadThrough | StaleWhileRevalidate | Bypass;
 
 /** Serves a stored value within its ttl, else loads it: once for all who ask meanwhile. */
+export function readThrough(
+  options: ReadThroughOptions & { staleIfError: Duration },
+): ReadThrough & { readonly serves: 'stale values too' };
+export function readThrough(
+  options: ReadThroughOptions,
+): ReadThrough & { readonly serves: 'fresh values only' };
 export function readThrough(options: ReadThroughOptions): ReadThrough {
-  return { kind: 'read-through', options };
+  const serves = options?.staleIfError === undefined ? 'fresh values only' : 'stale values too';
+  return { kind: 'read-through', serves, options };
+}
+
+/** Serves a stored value within its ttl; for `staleFor` after it, serves it at once and loads behind the caller. */
+export function staleWhileRevalidate(options: StaleWhileRevalidateOptions): StaleWhileRevalidate {
+  return { kind: 'stale-while-revalidate', serves: 'stale values too', options };
 }
 
 /** Never cached, never coalesced: each call asks the source. */
 export function bypass(): Bypass {
-  return { kind: 'bypass' };
+  return { kind: 'bypass', serves: 'fresh values only' };
 }
 
 export interface Invalidate {
   readonly kind: 'invalidate';
 }
+export interface WriteThrough {
+  readonly kind: 'write-through';
+}
 export interface External {
   readonly kind: 'external';
 }
-export type WriteStrategy = Invalidate | External;
+export type WriteStrategy = Invalidate | WriteThrough | External;
 
 /** Methods of this application change the source and say so with `@Invalidates`. */
 export function invalidate(): Invalidate {
   return { kind: 'invalidate' };
+}
+
+/**
+ * Methods of this application change the source and resolve to the new value with `@WriteThrough`, which is then stored:
+ * overwritten, never missing. Some may invalidate instead, with `@Invalidates`.
+ */
+export function writeThrough(): WriteThrough {
+  return { kind: 'write-through' };
 }
 
 /** Nobody tells the cache when the source changes: the ttl, if there is one, is the admitted uncertainty. */

@@ -1,13 +1,17 @@
 import { formatDuration } from '../time/duration.js';
-import type { Policy } from './policy.js';
+import type { Policy, ReadThroughPolicy } from './policy.js';
 
 /** How stale an answer can be in one situation, measured at the call. */
 export interface Exposure {
   readonly mode:
-    /** A method of this process with `@Invalidates` has changed the source, and has settled. */
+    /** A method of this process with a write decorator has changed the source, and has settled. */
     | 'changed here'
     /** Anybody else has changed the source: another process, a migration, a person. */
-    | 'changed elsewhere';
+    | 'changed elsewhere'
+    /** Somebody else has changed the source, and loading fails. */
+    | 'loading fails';
+  /** Which of the two bounds of `maxStaleness` it is held against. */
+  readonly bound: 'normal' | 'incident';
   readonly ms: number;
   readonly because: string;
 }
@@ -15,27 +19,46 @@ export interface Exposure {
 /** How stale answers under a policy can be, one row for each situation that exists. Pure. */
 export function worstStaleness({ read, write }: Policy): readonly Exposure[] {
   if (read.kind === 'bypass') {
-    const because = 'every call asks the source';
+    const none = { bound: 'normal', ms: 0, because: 'every call asks the source' } as const;
     return [
-      { mode: 'changed here', ms: 0, because },
-      { mode: 'changed elsewhere', ms: 0, because },
+      { mode: 'changed here', ...none },
+      { mode: 'changed elsewhere', ...none },
     ];
   }
-  // A caller may join a load that began up to loadTimeout before: what it gets can be that old.
-  const byTime =
-    read.ttlMs >= read.loadTimeoutMs
-      ? {
-          ms: read.ttlMs,
-          because: `a value is served until its ttl of ${formatDuration(read.ttlMs)}`,
-        }
-      : {
-          ms: read.loadTimeoutMs,
-          because: `a caller may join a load that began up to its loadTimeout of ${formatDuration(read.loadTimeoutMs)} ago`,
-        };
-  return [
-    write === 'invalidate'
-      ? { mode: 'changed here', ms: 0, because: 'the entry is gone when the write has settled' }
-      : { mode: 'changed here', ...byTime },
+  const byTime = { bound: 'normal', ...servedFor(read) } as const;
+  const told = {
+    bound: 'normal',
+    ms: 0,
+    because: 'the old value is gone when the write has settled',
+  } as const;
+  const rows: Exposure[] = [
+    { mode: 'changed here', ...(write === 'external' ? byTime : told) },
     { mode: 'changed elsewhere', ...byTime },
   ];
+  if (read.staleIfErrorMs > 0) {
+    rows.push({
+      mode: 'loading fails',
+      bound: 'incident',
+      ms: Math.max(byTime.ms, read.ttlMs + read.staleForMs + read.staleIfErrorMs),
+      because: `${byTime.because}, and for its staleIfError of ${formatDuration(read.staleIfErrorMs)} more`,
+    });
+  }
+  return rows;
+}
+
+function servedFor({ ttlMs, staleForMs, loadTimeoutMs }: ReadThroughPolicy) {
+  const ms = ttlMs + staleForMs;
+  // A caller may join a load that began up to loadTimeout before: what it gets can be that old.
+  if (loadTimeoutMs > ms) {
+    return {
+      ms: loadTimeoutMs,
+      because: `a caller may join a load that began up to its loadTimeout of ${formatDuration(loadTimeoutMs)} ago`,
+    };
+  }
+  const ttl = `a value is served until its ttl of ${formatDuration(ttlMs)}`;
+  return {
+    ms,
+    because:
+      staleForMs > 0 ? `${ttl} and for its staleFor of ${formatDuration(staleForMs)} more` : ttl,
+  };
 }

@@ -8,7 +8,7 @@ export interface Flight {
  * One load per key at a time, whatever the number of callers. Replace it by your own provider to coordinate
  * differently; the conditions below are what the rest of the package relies on.
  *
- * A flight lasts from the call of `load` until its promise settles; when a caller sees the outcome, the key is free
+ * `fly` calls `load` before it returns, or not at all. A flight lasts from the call of `load` until its promise settles; when a caller sees the outcome, the key is free
  * again. `poison` takes effect before it returns: a call of `fly` after it never joins a flight that began before it.
  */
 export abstract class Singleflight {

@@ -1,3 +1,5 @@
+import type { Comparable } from './version.js';
+
 /**
  * How the value of a record is handed to a caller.
  *
@@ -8,6 +10,16 @@
  * - `raw`: cannot be kept, so it is never stored: only who loaded it gets it.
  */
 export type HandOut = 'shared' | 'copied' | 'revived' | 'thrown' | 'raw';
+
+/** What only some entities keep; beside the record, because a record is paid for by every entry. */
+export interface RecordExtras {
+  /** Estimated size of the value in memory. */
+  readonly bytes: number;
+  readonly tags: readonly string[];
+  /** Where the tags stood when the load began. */
+  readonly taggedAt: number;
+  readonly version: Comparable | undefined;
+}
 
 /**
  * What the cache remembers of one load.
@@ -26,12 +38,16 @@ export class CacheRecord {
     /** From this moment on the value is not fresh. */
     readonly softExpiry: number,
     readonly loadMs: number,
-    /** Estimated size of the value in memory. */
-    readonly bytes: number,
+    readonly extras?: RecordExtras,
   ) {}
 
   /** The source said that there is nothing under this key. */
   get absent(): boolean {
     return this.value === null || this.handOut === 'thrown';
+  }
+
+  /** Estimated size of the value; 0 where nobody counts. */
+  get bytes(): number {
+    return this.extras?.bytes ?? 0;
   }
 }

@@ -52,3 +52,24 @@ export class CacheLoadTimeoutError extends CacheError {
     );
   }
 }
+
+/**
+ * A load was turned away because its origin has as much to do as it can take, and nothing stale was acceptable.
+ *
+ * Nest answers it with 503 over HTTP, and its handlers with a `Retry-After`.
+ */
+export class CacheOriginBusyError extends CacheError {
+  readonly code = 'CACHE_ORIGIN_BUSY';
+  // By these three Nest's exception filter answers with this status and message (the convention of http-errors).
+  readonly statusCode = 503;
+  readonly status = 503;
+  readonly expose = true;
+
+  constructor(
+    readonly origin: string,
+    /** When it is worth trying again, as predicted from what the loads took that came before. */
+    readonly retryAfterMs: number,
+  ) {
+    super(`The origin '${origin}' is busy. Try again in ${retryAfterMs} ms.`);
+  }
+}

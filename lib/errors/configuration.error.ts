@@ -21,12 +21,15 @@ export type FaultCode =
   | 'CACHE_ENTITY_NAME_TAKEN'
   | 'CACHE_ENTITY_EXPECTED'
   | 'CACHE_WRITE_EXTERNAL'
+  | 'CACHE_WRITE_CONTRADICTED'
   | 'CACHE_DECORATOR_CONFLICT'
   | 'CACHE_DECORATOR_MISPLACED'
   | 'CACHE_TARGET_INVALID'
   | 'CACHE_MODULE_TWICE'
   | 'CACHE_PROVIDER_FROZEN'
   | 'CACHE_PROVIDER_SHARED'
+  | 'CACHE_PREFERENCE_CONTRADICTED'
+  | 'CACHE_ORIGIN_CONTRADICTED'
   | 'CACHE_WORKERS_DIVERGE';
 
 /** Every fault of every class and contract, in one report: found at the start, or at a first use without one. */

@@ -25,7 +25,13 @@ interface OfEntry extends CacheEvent {
 /** All events, by name. Each is published on the diagnostics channel `nestjs-cache-contract:<name>`. */
 export interface CacheEvents {
   /** Answered from the local tier. */
-  hit: OfEntry & { readonly ageMs: number; readonly savedMs: number; readonly absent: boolean };
+  hit: OfEntry & {
+    readonly ageMs: number;
+    /** How long past its soft expiry it was; 0 if it was fresh. */
+    readonly staleMs: number;
+    readonly savedMs: number;
+    readonly absent: boolean;
+  };
   /** Not answered from the local tier: the entry was absent or past its ttl. */
   miss: OfEntry & { readonly reason: 'absent' | 'expired' };
   /** A miss that joined a load under way. */
@@ -44,7 +50,8 @@ export interface CacheEvents {
   };
   /** A loaded value was stored, or not: its key was invalidated meanwhile, or it cannot be stored. */
   fill: OfEntry & {
-    readonly outcome: 'stored' | 'invalidated meanwhile' | 'unstorable' | 'too large';
+    readonly outcome:
+      'stored' | 'invalidated meanwhile' | 'older version' | 'skipped' | 'unstorable' | 'too large';
     readonly bytes: number;
   };
   /** Entries were invalidated: one, or all of the entity. */

@@ -1,4 +1,4 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type Type } from '@nestjs/common';
 import { DiscoveryService } from '@nestjs/core';
 import { CacheConfigurationError, type Fault } from '../errors/configuration.error.js';
 import { bind, classOf, decorationsOf } from './decorate.js';
@@ -24,6 +24,14 @@ export class Binder {
       for (const type of this.typesOf(wrapper, faults)) types.add(type);
     }
     return { types, faults };
+  }
+
+  /** The classes Nest constructs: controllers, resolvers and other providers. */
+  classes(): Type[] {
+    const wrappers = [...this.discovery.getControllers(), ...this.discovery.getProviders()];
+    return [
+      ...new Set(wrappers.filter(({ inject }) => !inject).map(({ metatype }) => metatype)),
+    ].filter((type): type is Type => typeof type === 'function' && type.prototype !== undefined);
   }
 
   /** The classes behind a provider that have decorated methods; what is made already is bound on the way. */

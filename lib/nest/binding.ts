@@ -9,8 +9,14 @@ export interface WriteTarget {
   readonly before?: (...args: unknown[]) => readonly EntityKey[];
   /** Told from the result. */
   readonly after?: (result: unknown, ...args: unknown[]) => readonly EntityKey[];
+  /** Tags of entries of any entity, told from the arguments. */
+  readonly tags?: (...args: unknown[]) => readonly string[];
   readonly when?: (result: unknown, ...args: unknown[]) => boolean;
 }
+
+/** Where the value is stored that a write brings back: told from its arguments, or from the value. */
+export type StoreTarget =
+  { readonly key: (...args: any[]) => EntityKey } | { readonly keyOf: (value: any) => EntityKey };
 
 /** One decorator on one method. */
 export interface Binding {
@@ -21,8 +27,12 @@ export interface Binding {
   readonly decorator: string;
   /** `@Cached`: the key of a call; the only argument where no key function was given. */
   readonly keyOf?: (...args: any[]) => EntityKey;
+  /** `@CachedMany`: the keys of a call are its only argument. */
+  readonly many?: true;
   /** `@Invalidates`: nothing here means the whole entity. */
   readonly writes?: WriteTarget;
+  /** `@WriteThrough`: where its result is stored. */
+  readonly stores?: StoreTarget;
 }
 
 /** As a report names it: `ProfileService.find → @Cached(profile)`. */

@@ -8,11 +8,13 @@ import {
 } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import { diverges } from '../contract/boot-rules.js';
+import { bootTable } from '../contract/boot-table.js';
 import { checkOptions } from '../contract/check-options.js';
 import { MODULE_OPTIONS } from '../contract/options.js';
 import { CacheConfigurationError, type Fault } from '../errors/configuration.error.js';
 import { Binder } from './binder.js';
 import { placeOf, type Binding } from './binding.js';
+import { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
 import { decorationsOf } from './decorate.js';
 import { Engine } from './engine.js';
 import { CACHE_MODULE_OPTIONS } from './module-definition.js';
@@ -27,6 +29,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     @Inject(Binder) private readonly binder: Binder,
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
     @Inject(Engine) private readonly engine: Engine,
+    @Inject(CacheStrategyInterceptor) private readonly interceptor: CacheStrategyInterceptor,
     @Inject(CACHE_MODULE_OPTIONS) private readonly options: unknown,
   ) {
     // Nest calls the hooks of distant modules first, and puts global modules at equal, greatest distance.
@@ -36,12 +39,15 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
   async onModuleInit(): Promise<void> {
     const place = { owner: 'CacheModule', path: '', at: 'CacheModule.forRoot()' };
     const { types, faults: unbound } = this.binder.bindAll();
+    const classes = this.binder.classes();
+    this.interceptor.acceptances.register(classes);
     const faults = [
       ...checkOptions(MODULE_OPTIONS, this.options, place).faults,
       ...this.moduleTwice(),
       ...unbound,
       ...this.examine(types),
       ...this.engine.entities.check(),
+      ...this.interceptor.acceptances.faults(classes),
     ];
     if (faults.length > 0) {
       // What was bound on the way may serve an application that does start.
@@ -49,6 +55,9 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
       throw new CacheConfigurationError(faults);
     }
     this.warnOfWorkers();
+    const policies = this.engine.entities.policies();
+    if (policies.length > 0)
+      new Logger('CacheModule').log(`Contracts in force\n${bootTable(policies)}`);
   }
 
   /** Loads that belong to no request get their answer while the databases of the next phase are still open. */
@@ -88,7 +97,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
       if (decoration.faults.length > 0) continue;
       const { host, binding } = decoration;
       this.engine.entities.register(binding.entity, placeOf(binding));
-      if (binding.writes !== undefined) faults.push(...writesExternal(binding));
+      faults.push(...contradictsContract(binding));
       const methods = hosts.get(host) ?? new Map<string, Binding[]>();
       hosts.set(
         host,
@@ -110,21 +119,33 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
   }
 }
 
-function writesExternal(binding: Binding): Fault[] {
-  const { name, contract } = binding.entity;
-  if ((contract.write as { kind?: unknown } | undefined)?.kind !== 'external') return [];
+function contradictsContract({ entity, method, decorator, writes, stores }: Binding): Fault[] {
+  const { name, contract } = entity;
+  const write = (contract.write as { kind?: unknown } | undefined)?.kind;
+  const at = placeOf({ method, decorator });
+  if ((writes ?? stores) !== undefined && write === 'external') {
+    return [
+      {
+        code: 'CACHE_WRITE_EXTERNAL',
+        problem: `${method} changes '${name}', whose contract says that nobody tells of changes.`,
+        at,
+        fix: `write \`write: ${stores ? 'writeThrough' : 'invalidate'}()\` in the contract, or remove the decorator.`,
+      },
+    ];
+  }
+  if (stores === undefined || write === 'write-through') return [];
   return [
     {
-      code: 'CACHE_WRITE_EXTERNAL',
-      problem: `${binding.method} changes '${name}', whose contract says that nobody tells of changes.`,
-      at: placeOf(binding),
-      fix: 'write `write: invalidate()` in the contract, or remove the decorator.',
+      code: 'CACHE_WRITE_CONTRADICTED',
+      problem: `${method} brings the new value of '${name}' along, whose contract says that writes only invalidate.`,
+      at,
+      fix: 'write `write: writeThrough()` in the contract, or @Invalidates here.',
     },
   ];
 }
 
 function conflict(bindings: readonly Binding[]): Fault[] {
-  if (bindings.length < 2 || bindings.every(({ writes }) => writes !== undefined)) return [];
+  if (bindings.length < 2 || bindings.every(({ keyOf }) => keyOf === undefined)) return [];
   const [{ method }] = bindings as [Binding];
   return [
     {

@@ -5,11 +5,18 @@ import {
   type ExecutionContext,
   type NestInterceptor,
 } from '@nestjs/common';
-import { Observable } from 'rxjs';
-import { calls } from '../read/call-context.js';
+import { catchError, Observable } from 'rxjs';
+import type { EntityKey } from '../contract/entity.js';
+import { CacheOriginBusyError } from '../errors/cache.error.js';
+import { idsOf } from '../entry/key.js';
+import { calls, type LoadContext } from '../read/call-context.js';
+import { capped } from '../read/capped.js';
+import { readMany } from '../read/many.js';
+import type { EntityState } from '../store/entity-state.js';
+import { Acceptances } from './acceptances.js';
 import { located, type AnyFunction, type Binding } from './binding.js';
 import { Engine } from './engine.js';
-import { InvalidatingCalls } from './invalidating-calls.js';
+import { WritingCalls } from './writing-calls.js';
 
 /**
  * Every call of a decorated method comes through here, and the entity's strategies answer it.
@@ -21,10 +28,12 @@ import { InvalidatingCalls } from './invalidating-calls.js';
 export class CacheStrategyInterceptor implements NestInterceptor {
   private requests = 0;
 
-  private readonly writes: InvalidatingCalls;
+  private readonly writes: WritingCalls;
+  readonly acceptances: Acceptances;
 
   constructor(@Inject(Engine) readonly engine: Engine) {
-    this.writes = new InvalidatingCalls(engine);
+    this.writes = new WritingCalls(engine);
+    this.acceptances = new Acceptances(engine);
   }
 
   /** A call of a decorated method; `bindings` are its decorators, the lowest first. */
@@ -39,20 +48,45 @@ export class CacheStrategyInterceptor implements NestInterceptor {
       if (binding.keyOf === undefined) return this.writes.call(bindings, method, self, args);
       const state = this.engine.entities.stateOf(binding.entity);
       const key = binding.keyOf(...args);
-      return this.engine.reader.read(state, key, () => method.apply(self, args));
+      if (binding.many) return this.readMany(state, key, method, self);
+      const load = (context: LoadContext) => capped(state, context, () => method.apply(self, args));
+      return this.engine.reader.read(state, key, load);
     } catch (error) {
       // A method that promises to return a promise does not throw.
       return Promise.reject(located(error, binding));
     }
   }
 
+  private readMany(
+    state: EntityState,
+    keys: unknown,
+    method: AnyFunction,
+    self: object,
+  ): Promise<unknown> {
+    // Refused here if it is no array; each key is checked when it is read.
+    idsOf(keys as readonly EntityKey[], state.policy.entity);
+    return readMany(this.engine.reader, state, keys as readonly EntityKey[], (missing) =>
+      method.call(self, missing),
+    );
+  }
+
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const outer = calls.getStore();
     const handler = `${context.getClass().name}.${context.getHandler().name}`;
-    const own = { ...outer, request: outer?.request ?? this.nextRequest(), handler };
+    const own = {
+      ...outer,
+      request: outer?.request ?? this.nextRequest(),
+      handler,
+      ...this.acceptances.of(context),
+    };
     // Not `calls.run(own, () => next.handle())`: a handler that returns an Observable runs when it is subscribed to.
-    return new Observable((subscriber) =>
+    return new Observable<unknown>((subscriber) =>
       calls.run(own, () => next.handle().subscribe(subscriber)),
+    ).pipe(
+      catchError((error: unknown) => {
+        if (error instanceof CacheOriginBusyError) tellWhenToRetry(error, context);
+        throw error;
+      }),
     );
   }
 
@@ -64,4 +98,13 @@ export class CacheStrategyInterceptor implements NestInterceptor {
   private nextRequest(): number {
     return ++this.requests;
   }
+}
+
+/** Over HTTP a shed call is a 503, and its client is told when to come back. */
+function tellWhenToRetry({ retryAfterMs }: CacheOriginBusyError, context: ExecutionContext): void {
+  if (context.getType() !== 'http') return;
+  const response = context.switchToHttp().getResponse<{
+    header?(name: string, value: string): unknown;
+  }>();
+  response.header?.('Retry-After', String(Math.ceil(retryAfterMs / 1_000)));
 }

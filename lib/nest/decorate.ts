@@ -26,14 +26,18 @@ interface Decorated {
 type Make = (
   fault: (problem: string, fix: string) => void,
   method: AnyFunction,
-) => Pick<Binding, 'keyOf' | 'writes'>;
+) => Pick<Binding, 'keyOf' | 'many' | 'writes' | 'stores'>;
 
 /**
  * Wraps a method where it stands, so that it is cached in every scope, in subclasses and when it calls itself.
  *
  * Throws nothing: faults are kept with the class and come in the boot report, together with all others.
  */
-export function decorate(kind: 'Cached' | 'Invalidates', entity: AnyEntity, make: Make) {
+export function decorate(
+  kind: 'Cached' | 'CachedMany' | 'Invalidates' | 'WriteThrough',
+  entity: AnyEntity,
+  make: Make,
+) {
   return (target: object, name: string | symbol, descriptor?: PropertyDescriptor): void => {
     refuseStandardDecorators(kind, name);
     const host = typeof target === 'function' ? target : target.constructor;

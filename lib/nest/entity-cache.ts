@@ -1,12 +1,16 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { AnyEntity, Entity, EntityKey, KeyOf, ValueOf } from '../contract/entity.js';
+import { NOTHING_CACHED } from '../contract/acceptance.js';
+import type { AnyEntity, Entity, EntityKey, KeyOf, ValueOf, Version } from '../contract/entity.js';
 import type { Policy } from '../contract/policy.js';
-import { idOf } from '../entry/key.js';
+import { idOf, idsOf } from '../entry/key.js';
+import { comparable, type Comparable } from '../entry/version.js';
 import { worstStaleness, type Exposure } from '../contract/worst-case.js';
 import { CacheUsageError } from '../errors/cache.error.js';
 import { show } from '../errors/wording.js';
 import type { InvalidationOutcome } from '../invalidation/invalidator.js';
 import { calls, type LoadContext } from '../read/call-context.js';
+import { capped } from '../read/capped.js';
+import { readMany, type LoadMany } from '../read/many.js';
 import { Engine } from './engine.js';
 
 /** A contract in force: every default filled in, durations in milliseconds, and how stale answers can be under it. */
@@ -20,8 +24,13 @@ export interface CacheOf<E extends AnyEntity, Value = ValueOf<E>, Key = KeyOf<E>
     key: Key,
     load: (context: LoadContext) => Promise<R>,
   ): Promise<Value | R>;
+  getMany(
+    keys: readonly Key[],
+    load: (missing: readonly Key[], context: LoadContext) => Promise<readonly Value[]>,
+  ): Promise<Value[]>;
   peek(key: Key): Promise<Value | undefined>;
-  invalidate(key: Key): Promise<InvalidationOutcome>;
+  prime(key: Key, load: (context: LoadContext) => Promise<Value>): Promise<Value>;
+  invalidate(key: Key, options?: { readonly atLeast?: Version }): Promise<InvalidationOutcome>;
   invalidateFamily(): Promise<InvalidationOutcome>;
   contract(): ContractInForce;
 }
@@ -47,7 +56,9 @@ export class EntityCache {
     if (typeof load !== 'function') {
       throw misused(`get('${entity.name}', …)`, 'a loader as its third argument', load);
     }
-    return (await this.engine.reader.read(state, key, load)) as Value | R;
+    return (await this.engine.reader.read(state, key, (context) =>
+      capped(state, context, () => load(context)),
+    )) as Value | R;
   }
 
   /** The value `get` would answer with at once; `undefined` if it would load, or throw a remembered error. */
@@ -59,15 +70,66 @@ export class EntityCache {
     return (await this.engine.reader.peek(state, key)) as Value | undefined;
   }
 
-  /** When it resolves, no call gets a value whose load began before it, loads under way included. */
+  /**
+   * The values under `keys`, in their order. `load` is called once, for the keys the cache cannot answer and nobody is
+   * loading, and resolves to as many values in the same order.
+   */
+  async getMany<Value, Key extends EntityKey>(
+    entity: Entity<Value, Key>,
+    keys: readonly Key[],
+    load: (missing: readonly Key[], context: LoadContext) => Promise<readonly NoInfer<Value>[]>,
+  ): Promise<Value[]> {
+    const state = this.engine.entities.stateOf(entity);
+    if (typeof load !== 'function') {
+      throw misused(`getMany('${entity.name}', …)`, 'a loader as its third argument', load);
+    }
+    idsOf(keys, entity.name);
+    return (await readMany(this.engine.reader, state, keys, load as LoadMany)) as Value[];
+  }
+
+  /**
+   * Loads the value under `key` and stores it, whatever is there: to warm, or to overwrite. Stored under the same
+   * conditions as the result of a `@WriteThrough` method; what another write overlapped with is invalidated instead. If
+   * loading fails, what is there stays.
+   */
+  async prime<Value, Key extends EntityKey>(
+    entity: Entity<Value, Key>,
+    key: Key,
+    load: (context: LoadContext) => Promise<NoInfer<Value>>,
+  ): Promise<Value> {
+    const state = this.engine.entities.stateOf(entity);
+    if (typeof load !== 'function') {
+      throw misused(`prime('${entity.name}', …)`, 'a loader as its third argument', load);
+    }
+    const id = idOf(key, entity.name);
+    const asked = (context: LoadContext) => capped(state, context, () => load(context));
+    return (await this.engine.writer.prime(state, id, asked, calls.getStore())) as Value;
+  }
+
+  /**
+   * When it resolves, no call gets a value whose load began before it, loads under way included.
+   *
+   * `atLeast`: for entities with a `version`. A value that is there and as new stays; an older one is refused from now on.
+   */
   async invalidate<Key extends EntityKey>(
     entity: Entity<any, Key>,
     key: Key,
+    { atLeast }: { readonly atLeast?: Version } = {},
   ): Promise<InvalidationOutcome> {
     const state = this.engine.entities.stateOf(entity);
+    const { invalidator } = this.engine;
+    const [id, trace] = [idOf(key, entity.name), calls.getStore()];
     return Promise.resolve(
-      this.engine.invalidator.invalidate(state, idOf(key, entity.name), calls.getStore()),
+      atLeast === undefined
+        ? invalidator.invalidate(state, id, trace)
+        : invalidator.invalidateBelow(state, id, versionOf(atLeast), trace),
     );
+  }
+
+  /** The same for all entries that carry the tag, of every entity. Costs the same however many they are. */
+  async invalidateTag(tag: string): Promise<InvalidationOutcome> {
+    if (typeof tag !== 'string' || tag === '') throw misused('invalidateTag(…)', 'a tag', tag);
+    return Promise.resolve(this.engine.invalidator.invalidateTag(tag));
   }
 
   /** The same for all entries of the entity. */
@@ -83,10 +145,11 @@ export class EntityCache {
     if (typeof work !== 'function')
       throw misused('context({ bypass }, …)', 'a function to run', work);
     const outer = calls.getStore();
-    const states = (bypass as readonly AnyEntity[]).map((entity) =>
-      this.engine.entities.stateOf(entity),
-    );
-    return calls.run({ ...outer, bypass: new Set([...(outer?.bypass ?? []), ...states]) }, work);
+    const accepts = new Map(outer?.accepts);
+    for (const entity of bypass as readonly AnyEntity[]) {
+      accepts.set(this.engine.entities.stateOf(entity), NOTHING_CACHED);
+    }
+    return calls.run({ ...outer, accepts }, work);
   }
 
   /** What is in force for an entity. */
@@ -102,7 +165,9 @@ export class EntityCache {
     return {
       get: (key, load) => this.get(entity, key, load),
       peek: (key) => this.peek(entity, key),
-      invalidate: (key) => this.invalidate(entity, key),
+      getMany: (keys, load) => this.getMany(entity, keys, load),
+      prime: (key, load) => this.prime(entity, key, load),
+      invalidate: (key, options) => this.invalidate(entity, key, options),
       invalidateFamily: () => this.invalidateFamily(entity),
       contract: () => this.contract(entity),
     };
@@ -115,4 +180,12 @@ function misused(call: string, expected: string, got: unknown): CacheUsageError 
     `EntityCache.${call} expected ${expected}, got ${show(got)}`,
     'look at the arguments of the call.',
   );
+}
+
+function versionOf(atLeast: Version): Comparable {
+  const version = comparable(atLeast);
+  if (version === undefined) {
+    throw misused('invalidate(…, { atLeast })', 'a number, a bigint or a Date', atLeast);
+  }
+  return version;
 }

@@ -75,3 +75,43 @@ export interface InvalidatesByFunction<Args extends unknown[], Result = any> {
     method: Descriptor<Method> & Async<Method, KeyFrom<Args, Method, Resolves<Result, Method>>>,
   ): void;
 }
+
+type Stores<Value, Method extends AnyMethod> = [Awaited<ReturnType<Method>>] extends [Value]
+  ? unknown
+  : Unfit<'the method resolves to something other than the value of the entity'>;
+
+/** One value per key, both directions. */
+type LoadsMany<Value, Key, Method extends AnyMethod> =
+  Parameters<Method> extends [infer Only]
+    ? [Key[]] extends [Only]
+      ? Awaited<ReturnType<Method>> extends readonly (infer Each)[]
+        ? [Exclude<Each, undefined>] extends [Value]
+          ? [Value] extends [Each]
+            ? unknown
+            : Unfit<'the entity holds values that the return type of the method excludes'>
+          : Unfit<'the method resolves to something other than values of the entity'>
+        : Unfit<'the method must resolve to an array, one value per key'>
+      : Unfit<'the only argument of the method must be an array of keys of the entity'>
+    : Unfit<'the method takes exactly one argument, an array of keys'>;
+
+export interface CachedManyDecorator<Value, Key> {
+  <Method extends AnyMethod>(
+    target: Host,
+    name: string | symbol,
+    method: Descriptor<Method> & Async<Method, LoadsMany<Value, Key, Method>>,
+  ): void;
+}
+export interface StoresByArgument<Value, Key> {
+  <Method extends AnyMethod>(
+    target: Host,
+    name: string | symbol,
+    method: Descriptor<Method> & Async<Method, KeyIs<Key, Method, Stores<Value, Method>>>,
+  ): void;
+}
+export interface StoresByFunction<Value, Args extends unknown[]> {
+  <Method extends AnyMethod>(
+    target: Host,
+    name: string | symbol,
+    method: Descriptor<Method> & Async<Method, KeyFrom<Args, Method, Stores<Value, Method>>>,
+  ): void;
+}

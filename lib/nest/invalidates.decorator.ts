@@ -4,7 +4,7 @@ import type { AnyFunction, WriteTarget } from './binding.js';
 import { decorate } from './decorate.js';
 import type { InvalidatesByArgument, InvalidatesByFunction } from './fit.js';
 
-/** Which entries a method changes: one of the four ways. */
+/** Which entries a method changes: one of the five ways. */
 export type InvalidationTarget<Key extends EntityKey, Args extends unknown[], Result> =
   /** One, told from the arguments; `when` can say afterwards that nothing changed. */
   | Only<{ key: (...args: Args) => Key; when?: (result: Result, ...args: Args) => boolean }>
@@ -15,11 +15,13 @@ export type InvalidationTarget<Key extends EntityKey, Args extends unknown[], Re
     }>
   /** Told from the result: what was created, what a bulk statement touched. */
   | Only<{ keysOf: (result: Result, ...args: Args) => readonly Key[] }>
+  /** Those that carry one of these tags, of this entity and of others. */
+  | Only<{ tags: (...args: Args) => readonly string[] }>
   /** All of the entity. */
   | Only<{ family: true }>;
 
 type Only<Way> = Way & {
-  [Other in Exclude<'key' | 'keys' | 'keysOf' | 'family' | 'when', keyof Way>]?: never;
+  [Other in Exclude<'key' | 'keys' | 'keysOf' | 'tags' | 'family' | 'when', keyof Way>]?: never;
 };
 
 /**
@@ -54,7 +56,7 @@ export function Invalidates(entity: AnyEntity, target?: unknown): MethodDecorato
     const writes = parseTarget(target);
     if (writes === undefined) {
       fault(
-        `@Invalidates expected a key function, { key }, { keys }, { keysOf } or { family: true }, got ${shape(target)}.`,
+        `@Invalidates expected a key function, { key }, { keys }, { keysOf }, { tags } or { family: true }, got ${shape(target)}.`,
         'write @Invalidates(entity, (id: string) => id).',
       );
     }
@@ -66,12 +68,13 @@ function parseTarget(target: unknown): WriteTarget | undefined {
   if (target === undefined) return { before: (only) => [only as EntityKey] };
   if (typeof target === 'function') return one(target as AnyFunction);
   if (typeof target !== 'object' || target === null) return undefined;
-  const { key, keys, keysOf, family, when, ...rest } = target as { [name: string]: unknown };
-  const ways = [key, keys, keysOf, family].filter((way) => way !== undefined);
+  const { key, keys, keysOf, tags, family, when, ...rest } = target as { [name: string]: unknown };
+  const ways = [key, keys, keysOf, tags, family].filter((way) => way !== undefined);
   if (ways.length !== 1 || Object.keys(rest).length > 0) return undefined;
   if (when !== undefined && (typeof when !== 'function' || (!key && !keys))) return undefined;
   if (family !== undefined) return family === true ? {} : undefined;
   if (typeof ways[0] !== 'function') return undefined;
+  if (tags) return { tags: tags as WriteTarget['tags'] };
   if (keysOf) return { after: keysOf as WriteTarget['after'] };
   return {
     ...(key ? one(key as AnyFunction) : { before: keys as WriteTarget['before'] }),

@@ -1,3 +1,4 @@
+import type { EntityOverrides } from '../contract/overrides.js';
 import { ConfigurableModuleBuilder, type Provider } from '@nestjs/common';
 
 export interface CacheModuleOptions {
@@ -8,6 +9,13 @@ export interface CacheModuleOptions {
    * @range letters, digits, `-`, `_` and `.`, at most 64
    */
   namespace?: string;
+  /**
+   * Options of entities, by entity, laid over their contracts: `{ product: { ttl: '30s' } }`. Checked as if they stood in
+   * the contract, and shown with their source. Over them goes the environment: `CACHE_ENTITY__PRODUCT__TTL=30s`.
+   *
+   * @default none
+   */
+  overrides?: { readonly [entity: string]: EntityOverrides };
 }
 
 /** What has to be known before options are: given beside the factory of `forRootAsync`, not returned by it. */

@@ -1,22 +1,30 @@
-import type { Singleflight } from '../coordination/singleflight.js';
+import { NOTHING_CACHED } from '../contract/acceptance.js';
 import type { EntityKey } from '../contract/entity.js';
 import type { ReadThroughPolicy } from '../contract/policy.js';
+import type { Singleflight } from '../coordination/singleflight.js';
 import { copy } from '../entry/copy.js';
 import { idOf, isOwnId } from '../entry/key.js';
 import type { CacheRecord } from '../entry/record.js';
 import type { EventSource } from '../events/event-source.js';
 import { channels, type CacheEvents } from '../events/events.js';
 import type { EntityState } from '../store/entity-state.js';
+import type { TagTable } from '../store/tag-table.js';
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
-import { calls, currentLoad, isOwnLoad, type CallContext } from './call-context.js';
+import { accepted, calls, currentLoad, isOwnLoad, type CallContext } from './call-context.js';
 import type { Load, Loader } from './loader.js';
 
-/** The way of a read: local tier, else the one load under way, else a load of its own. */
+/**
+ * The way of a read: local tier, else the one load under way, else a load of its own.
+ *
+ * One rule covers everything stale: a record may be served for so many milliseconds past its soft expiry, a number
+ * that the reader brings along (its entity's, or that of its controller), and another number after loading failed.
+ */
 export class Reader {
   constructor(
     private readonly clock: Clock,
     private readonly flights: Singleflight,
+    private readonly tags: TagTable,
     private readonly loader: Loader,
     private readonly background: Background,
     private readonly events: EventSource,
@@ -32,37 +40,70 @@ export class Reader {
     // Such a text is its own id. Were it no valid key, the table would not hold it, and the miss says so.
     const id = isOwnId(key) ? key : idOf(key, entity);
     const context = calls.getStore();
-    const record = this.fresh(state, id, context);
+    const now = this.clock.monotonic();
+    const record = this.usable(state, id, context, now);
     if (record === undefined) return this.miss(state, idOf(key, entity), load, context);
-    record.visited = true;
-    if (channels.hit.hasSubscribers) this.announceHit(state, id, record, context);
-    return record.handOut === 'shared'
-      ? Promise.resolve(record.value)
-      : this.handOut(state, id, record, load, context);
+    if (now >= record.softExpiry || (state.earlyRefresh > 0 && this.isDrawn(state, record, now))) {
+      this.refresh(state, id, load, context, now);
+    }
+    return this.hit(state, id, record, load, context, now);
   }
 
   /** The value a call would be answered with at once; nothing if it would load, or throw a remembered error. */
   async peek(state: EntityState, key: EntityKey): Promise<unknown> {
     const id = idOf(key, state.policy.entity);
     const context = calls.getStore();
-    const record = this.fresh(state, id, context);
+    const record = this.usable(state, id, context, this.clock.monotonic());
     if (record === undefined || record.handOut === 'thrown') return undefined;
     return this.handOut(state, id, record, () => undefined, context);
   }
 
-  private fresh(
+  /** The record that answers a call at once, fresh or as stale as the call accepts. */
+  private usable(
     state: EntityState,
     id: string,
     context: CallContext | undefined,
+    now: number,
   ): CacheRecord | undefined {
     const record = state.table.get(id);
-    if (record === undefined) return undefined;
-    const now = this.clock.monotonic();
-    return now < record.softExpiry &&
-      now < state.usableUntil &&
-      context?.bypass?.has(state) !== true
-      ? record
-      : undefined;
+    if (record === undefined || now >= state.usableUntil) return undefined;
+    const staleForMs = accepted(context, state) ?? state.staleForMs;
+    if (now < record.softExpiry && staleForMs >= 0 && record.extras === undefined) return record;
+    return this.servable(record, staleForMs, now) ? record : undefined;
+  }
+
+  /** Absence is never served stale: what was created since should be seen. */
+  private servable(record: CacheRecord, staleForMs: number, now: number): boolean {
+    if (!this.isCurrent(record)) return false;
+    return now < record.softExpiry + (record.absent ? Math.min(0, staleForMs) : staleForMs);
+  }
+
+  /** No tag of it was invalidated since its load began. */
+  private isCurrent({ extras }: CacheRecord): boolean {
+    return extras === undefined || this.tags.isCurrent(extras.tags, extras.taggedAt);
+  }
+
+  private hit(
+    state: EntityState,
+    id: string,
+    record: CacheRecord,
+    load: Load,
+    context: CallContext | undefined,
+    now: number,
+  ): Promise<unknown> {
+    record.visited = true;
+    if (channels.hit.hasSubscribers) {
+      this.events.publish('hit', {
+        ...this.events.ofEntry(state.policy.entity, id, context),
+        ageMs: now - record.loadedAt,
+        staleMs: Math.max(0, now - record.softExpiry),
+        savedMs: record.loadMs,
+        absent: record.absent,
+      });
+    }
+    return record.handOut === 'shared'
+      ? Promise.resolve(record.value)
+      : this.handOut(state, id, record, load, context);
   }
 
   private miss(
@@ -72,13 +113,41 @@ export class Reader {
     context: CallContext | undefined,
   ): Promise<unknown> {
     const detour = state.detour ?? detourOf(state, id, context);
-    if (detour !== undefined) return this.pass(state, detour, load, context);
-    const { entity } = state.policy;
+    if (detour !== undefined) return this.pass(state, id, detour, load, context);
+    const now = this.clock.monotonic();
+    if (state.coolDown.rests(id, now)) {
+      const record = this.usableAfterFailure(state, id, context, now);
+      if (record !== undefined) return this.hit(state, id, record, load, context, now);
+    }
     if (channels.miss.hasSubscribers) {
       const reason = state.table.get(id) === undefined ? 'absent' : 'expired';
-      this.events.publish('miss', { ...this.events.ofEntry(entity, id, context), reason });
+      const about = this.events.ofEntry(state.policy.entity, id, context);
+      this.events.publish('miss', { ...about, reason });
     }
-    this.leaveBehind(state, id);
+    const { flight, joined } = this.fly(state, id, load, context, now);
+    return flight.then(
+      (record) => {
+        // What cannot be copied cannot be given to two.
+        if (joined && record.handOut === 'raw')
+          return this.pass(state, id, 'unstorable', load, context);
+        // A tag of it may have been invalidated before this call joined.
+        if (joined && !this.isCurrent(record)) return this.miss(state, id, load, context);
+        return this.handOut(state, id, record, load, context);
+      },
+      (error) => this.insteadOf(error, state, id, load, context),
+    );
+  }
+
+  /** The one load of an entry: started, or joined if it is under way. */
+  private fly(
+    state: EntityState,
+    id: string,
+    load: Load,
+    context: CallContext | undefined,
+    now: number,
+  ): { flight: Promise<CacheRecord>; joined: boolean } {
+    const { entity } = state.policy;
+    this.leaveBehind(state, id, now);
     let joined = true;
     const flight = this.flights.fly(entity, id, (flight) => {
       joined = false;
@@ -89,35 +158,86 @@ export class Reader {
     if (joined && channels.join.hasSubscribers) {
       this.events.publish('join', this.events.ofEntry(entity, id, context));
     }
-    return flight.then((record) =>
-      // What cannot be copied cannot be given to two.
-      record.handOut === 'raw' && joined
-        ? this.pass(state, 'unstorable', load, context)
-        : this.handOut(state, id, record, load, context),
-    );
+    return { flight, joined };
   }
 
   /** A load past its time, which a stalled process could not end in time, is too old to be joined. */
-  private leaveBehind(state: EntityState, id: string): void {
+  private leaveBehind(state: EntityState, id: string, now: number): void {
     const startedAt = state.loading.get(id);
     if (startedAt === undefined) return;
     const { loadTimeoutMs } = state.policy.read as ReadThroughPolicy;
-    if (this.clock.monotonic() - startedAt < loadTimeoutMs) return;
-    this.flights.poison(state.policy.entity, id);
+    if (now - startedAt >= loadTimeoutMs) this.flights.poison(state.policy.entity, id);
+  }
+
+  /** Loads again behind the caller; once per key, and not while the key rests after a failure. */
+  private refresh(
+    state: EntityState,
+    id: string,
+    load: Load,
+    context: CallContext | undefined,
+    now: number,
+  ): void {
+    if (state.refreshing.has(id) || state.coolDown.rests(id, now)) return;
+    if (isOwnLoad(context, state, id)) return;
+    state.refreshing.add(id);
+    const done = () => void state.refreshing.delete(id);
+    // A failure has been told as an event, and the value it did not replace is still there.
+    this.background.track(this.fly(state, id, load, context, now).flight.then(done, done));
+  }
+
+  /**
+   * XFetch: the nearer the expiry and the longer the load, the likelier. A reader drawn loads before anybody has to
+   * wait for it (Vattani, Chierichetti, Lowenstein, VLDB 2015).
+   */
+  private isDrawn({ earlyRefresh }: EntityState, record: CacheRecord, now: number): boolean {
+    const ahead = -Math.log(1 - this.clock.random()) * record.loadMs * earlyRefresh;
+    return now + ahead >= record.softExpiry;
+  }
+
+  /** What is served because loading failed; without it, the failure. */
+  private insteadOf(
+    error: unknown,
+    state: EntityState,
+    id: string,
+    load: Load,
+    context: CallContext | undefined,
+  ): Promise<unknown> {
+    const now = this.clock.monotonic();
+    const record = this.usableAfterFailure(state, id, context, now);
+    return record === undefined
+      ? Promise.reject(error)
+      : this.hit(state, id, record, load, context, now);
+  }
+
+  private usableAfterFailure(
+    state: EntityState,
+    id: string,
+    context: CallContext | undefined,
+    now: number,
+  ): CacheRecord | undefined {
+    const record = state.table.get(id);
+    if (record === undefined || now >= state.usableUntil) return undefined;
+    // Who accepts something stale in ordinary times accepts in trouble what everybody does.
+    const asked = accepted(context, state) ?? state.staleOnErrorMs;
+    const staleForMs = asked > 0 ? Math.max(asked, state.staleOnErrorMs) : asked;
+    return this.servable(record, staleForMs, now) ? record : undefined;
   }
 
   /** Asks the source itself: joins no load, stores nothing. */
   private async pass(
     state: EntityState,
+    id: string,
     reason: CacheEvents['bypass']['reason'],
     load: Load,
     context: CallContext | undefined,
   ): Promise<unknown> {
     if (channels.bypass.hasSubscribers) {
-      this.events.publish('bypass', {
-        ...this.events.ofEntity(state.policy.entity, context),
-        reason,
-      });
+      const about = this.events.ofEntity(state.policy.entity, context);
+      this.events.publish('bypass', { ...about, reason });
+    }
+    // Where the contract gives a load its time, one for a single caller has no more.
+    if (state.detour === undefined && reason !== 'own load') {
+      return (await this.loader.loadAlone(state, id, load, context)).value;
     }
     return await load(currentLoad());
   }
@@ -157,26 +277,12 @@ export class Reader {
       const message = `\`revive\` of '${entity}' threw for a value it had made before; the entry was dropped.`;
       this.events.fault('CACHE_CALLBACK_FAILED', entity, message, context);
       state.table.delete(id);
-      return this.pass(state, 'unstorable', load, context);
+      return this.pass(state, id, 'unstorable', load, context);
     }
-  }
-
-  private announceHit(
-    state: EntityState,
-    id: string,
-    record: CacheRecord,
-    context: CallContext | undefined,
-  ): void {
-    this.events.publish('hit', {
-      ...this.events.ofEntry(state.policy.entity, id, context),
-      ageMs: this.clock.monotonic() - record.loadedAt,
-      savedMs: record.loadMs,
-      absent: record.absent,
-    });
   }
 }
 
 function detourOf(state: EntityState, id: string, context: CallContext | undefined) {
-  if (context?.bypass?.has(state)) return 'context';
+  if (accepted(context, state) === NOTHING_CACHED) return 'context';
   return isOwnLoad(context, state, id) ? 'own load' : undefined;
 }

@@ -1,6 +1,8 @@
 import { bootFaults, type Surroundings } from '../contract/boot-rules.js';
 import { isEntity, type AnyEntity } from '../contract/entity.js';
-import { resolvePolicy, type Policy } from '../contract/policy.js';
+import type { Overrides } from '../contract/overrides.js';
+import { resolvePolicy, type OriginPolicy, type Policy } from '../contract/policy.js';
+import { OriginCap, type Timing } from '../coordination/origin-cap.js';
 import { CacheUsageError } from '../errors/cache.error.js';
 import { CacheConfigurationError, type Fault } from '../errors/configuration.error.js';
 import { show } from '../errors/wording.js';
@@ -10,11 +12,14 @@ import { EntityState } from './entity-state.js';
 export class Entities {
   private readonly places = new Map<AnyEntity, Set<string>>();
   private readonly states = new Map<AnyEntity, EntityState>();
+  private readonly caps = new Map<string, { limit: OriginPolicy; cap: OriginCap }>();
   private closed = false;
 
   constructor(
     private readonly surroundings: Surroundings,
     private readonly onEvict: (entity: string, id: string) => void,
+    private readonly timing: Timing,
+    private readonly overrides: Overrides,
   ) {}
 
   /** Makes an entity known, so that the boot report covers it. `place` is where it is used. */
@@ -38,17 +43,20 @@ export class Entities {
 
   /** Checks the registered entities: what is wrong with them; those with which nothing is are open from then on. */
   check(): Fault[] {
-    return [...this.places.keys()].flatMap((entity) => {
+    const entities = [...this.places.keys()];
+    const names = entities.filter(isEntity).map(({ name }) => name);
+    const faults = entities.flatMap((entity) => {
       const checked = this.checked(entity);
       if (!(checked instanceof EntityState)) return checked;
       this.states.set(entity, checked);
       return [];
     });
+    return [...faults, ...this.overrides.faults(names)];
   }
 
   /** The policies in force. */
   policies(): Policy[] {
-    return [...this.places.keys()].map((entity) => this.stateOf(entity).policy);
+    return [...this.states.values()].map(({ policy }) => policy);
   }
 
   /** From now on every call runs its method; returns the states there are. */
@@ -77,20 +85,53 @@ export class Entities {
   private checked(entity: AnyEntity): EntityState | Fault[] {
     const open = this.states.get(entity);
     if (open !== undefined) return open;
-    const at = this.placesOf(entity);
     if (!isEntity(entity)) {
       const { message } = notAnEntity(entity);
       const [problem, fix] = message.split('. Fix: ') as [string, string];
-      return [{ code: 'CACHE_ENTITY_EXPECTED', problem: `${problem}.`, at, fix }];
+      return [
+        { code: 'CACHE_ENTITY_EXPECTED', problem: `${problem}.`, at: this.placesOf(entity), fix },
+      ];
     }
-    const policy = resolvePolicy(entity, at);
+    const outside = this.overrides.of(String(entity.name));
+    const at = outside.placeOf(this.placesOf(entity));
+    const policy = resolvePolicy(entity, at, outside);
     const taken = this.nameTaken(entity);
     if (Array.isArray(policy)) return [...(policy as Fault[]), ...taken];
-    const faults = [...bootFaults(policy as Policy, at, this.surroundings), ...taken];
+    const faults = [
+      ...bootFaults(policy as Policy, at, this.surroundings),
+      ...this.originTaken(policy as Policy, at),
+      ...taken,
+    ];
     if (faults.length > 0) return faults;
-    const state = new EntityState(policy as Policy, (id) => this.onEvict(entity.name, id));
+    const cap = this.capOf(policy as Policy);
+    const state = new EntityState(policy as Policy, (id) => this.onEvict(entity.name, id), cap);
     if (this.closed) state.close();
     return state;
+  }
+
+  private capOf({ origin }: Policy): OriginCap | undefined {
+    if (origin === undefined) return undefined;
+    const known = this.caps.get(origin.name);
+    if (known !== undefined) return known.cap;
+    const cap = new OriginCap(origin, this.timing);
+    this.caps.set(origin.name, { limit: origin, cap });
+    return cap;
+  }
+
+  /** Two limits for one origin: whichever entity came first would decide. */
+  private originTaken({ entity, origin }: Policy, at: string): Fault[] {
+    const known = origin && this.caps.get(origin.name)?.limit;
+    if (known === undefined || origin === undefined) return [];
+    if (known.maxConcurrent === origin.maxConcurrent && known.maxQueued === origin.maxQueued)
+      return [];
+    return [
+      {
+        code: 'CACHE_ORIGIN_CONTRADICTED',
+        problem: `entity '${entity}' names the origin '${origin.name}' with other limits than another entity does.`,
+        at,
+        fix: 'declare origin() once, and name this constant in every contract.',
+      },
+    ];
   }
 
   /** Told once, with the last of them, for all. */

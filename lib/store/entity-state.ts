@@ -1,5 +1,10 @@
 import type { Policy } from '../contract/policy.js';
+import { CoolDown } from '../coordination/cool-down.js';
+import type { OriginCap } from '../coordination/origin-cap.js';
+import { WriteTickets } from '../coordination/write-tickets.js';
+import type { Comparable } from '../entry/version.js';
 import { LocalTier } from './local-tier.js';
+import { VersionFloors } from './version-floors.js';
 
 /** Why calls go past the cache, for all callers. */
 export type Detour = 'strategy' | 'closed';
@@ -12,21 +17,50 @@ export class EntityState {
   readonly table: LocalTier;
   /** When the loads under way began. */
   readonly loading = new Map<string, number>();
+  readonly coolDown = new CoolDown();
+  readonly tickets = new WriteTickets();
+  readonly floors = new VersionFloors();
+  /** Keys that are loaded again behind their readers. */
+  readonly refreshing = new Set<string>();
   /** Until when, on the monotonic clock, the table may answer. */
   usableUntil: number;
+  /** How long past its soft expiry a value may be served while it is loaded again. */
+  readonly staleForMs: number;
+  /** The same after loading failed. */
+  readonly staleOnErrorMs: number;
+  /** The most a caller can accept past a soft expiry without the contract being broken. */
+  readonly mostPatientMs: number;
+  /** Beta of XFetch; 0 is off. */
+  readonly earlyRefresh: number;
   detour: Detour | undefined;
 
   constructor(
     readonly policy: Policy,
     onEvict: (id: string) => void,
+    /** Shared with the other entities of its origin. */
+    readonly cap?: OriginCap,
   ) {
     const { read } = policy;
-    this.detour = read.kind === 'bypass' ? 'strategy' : undefined;
-    this.usableUntil = this.detour === undefined ? Infinity : -Infinity;
-    this.table =
-      read.kind === 'bypass'
-        ? new LocalTier(1, 0, onEvict)
-        : new LocalTier(read.maxEntries, read.maxBytes, onEvict);
+    const bypass = read.kind === 'bypass';
+    this.detour = bypass ? 'strategy' : undefined;
+    this.usableUntil = bypass ? -Infinity : Infinity;
+    this.staleForMs = bypass ? 0 : read.staleForMs;
+    this.staleOnErrorMs = bypass ? 0 : read.staleForMs + read.staleIfErrorMs;
+    this.mostPatientMs =
+      bypass || policy.prefer === 'error'
+        ? 0
+        : Math.max(0, policy.maxStalenessMs.normal - read.ttlMs);
+    this.earlyRefresh = bypass ? 0 : read.earlyRefresh;
+    this.table = bypass
+      ? new LocalTier(1, 0, onEvict)
+      : new LocalTier(read.maxEntries, read.maxBytes, onEvict);
+  }
+
+  /** Whether a value of this version may be stored: older than what is there, or than what must come, it may not. */
+  admits(id: string, version: Comparable | undefined): boolean {
+    const held = this.table.get(id)?.extras?.version;
+    const isOlder = version !== undefined && held !== undefined && version < held;
+    return !isOlder && this.floors.admits(id, version);
   }
 
   /** From now on every call runs its method. */

@@ -108,7 +108,7 @@ it('tells the contract in force, with every default filled in and how stale answ
   const inForce = cache.contract(Answers);
   expect(inForce).toMatchObject({
     entity: 'answer',
-    maxStalenessMs: 3_600_000,
+    maxStalenessMs: { normal: 3_600_000, incident: 3_600_000 },
     prefer: 'origin',
     read: { kind: 'read-through', ttlMs: 1_800_000, loadTimeoutMs: 3_000, maxEntries: 1_000 },
   });

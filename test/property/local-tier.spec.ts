@@ -3,7 +3,13 @@ import { CacheRecord } from '../../lib/entry/record.js';
 import { LocalTier } from '../../lib/store/local-tier.js';
 import { holds } from '../support/property.js';
 
-const record = (bytes: number) => new CacheRecord({}, 'shared', 0, 1, 0, bytes);
+const record = (bytes: number) =>
+  new CacheRecord({}, 'shared', 0, 1, 0, {
+    bytes,
+    tags: [],
+    taggedAt: 0,
+    version: undefined,
+  });
 
 const step = fc.oneof(
   fc.record({

@@ -1,4 +1,5 @@
 import type { AnyEntity, EntityKey } from '../../lib/contract/entity.js';
+import type { Overrides } from '../../lib/contract/overrides.js';
 import { ProcessSingleflight } from '../../lib/coordination/singleflight.js';
 import { idOf } from '../../lib/entry/key.js';
 import { Engine } from '../../lib/nest/engine.js';
@@ -6,7 +7,7 @@ import type { LoadContext } from '../../lib/read/call-context.js';
 import { ManualClock } from './manual-clock.js';
 
 /** An engine without Nest, on a clock that the test moves. */
-export function testEngine(clock = new ManualClock()) {
+export function testEngine(clock = new ManualClock(), overrides?: Overrides) {
   const warnings: string[] = [];
   const engine = new Engine({
     namespace: 'test',
@@ -14,6 +15,7 @@ export function testEngine(clock = new ManualClock()) {
     flights: new ProcessSingleflight(),
     surroundings: { worker: false },
     warn: (message) => warnings.push(message),
+    overrides,
   });
   return {
     clock,

@@ -25,6 +25,10 @@ import {
   type InvalidationOutcome,
   type KeyOf,
   type ValueOf,
+  CachedMany,
+  staleWhileRevalidate,
+  WriteThrough,
+  writeThrough,
 } from 'nestjs-cache-contract';
 
 export interface UserProfile {
@@ -82,6 +86,27 @@ export const Builtins = entity<Date | Map<string, bigint> | Uint8Array | readonl
   maxStaleness: '1d',
   read: readThrough({ ttl: '1h' }),
   write: external(),
+});
+
+export interface Article {
+  id: string;
+  category: string;
+  revision: bigint;
+}
+/** Everything that writing and versions can say. */
+export const Articles = entity<Article | null>('article', {
+  maxStaleness: { normal: '1h', incident: '1d' },
+  prefer: 'stale',
+  read: staleWhileRevalidate({ ttl: '1m', staleFor: '10m', staleIfError: '1h' }),
+  write: writeThrough(),
+  version: ({ revision }) => revision,
+  tags: ({ category }) => [`category:${category}`],
+});
+export const Visits = entity<{ count: number; at: Date }, [site: string, page: number]>('visit', {
+  maxStaleness: '1h',
+  read: readThrough({ ttl: '1m', staleIfError: '10m', earlyRefresh: 1 }),
+  write: writeThrough(),
+  version: ({ at }) => at,
 });
 
 export const value: ValueOf<typeof Products> = null;
@@ -182,6 +207,58 @@ export class Shop {
   }
 }
 
+@Injectable()
+export class Desk {
+  @CachedMany(Articles)
+  many(ids: string[]): Promise<(Article | null)[]> {
+    return query();
+  }
+  @CachedMany(Articles)
+  readonlyMany(ids: readonly string[]): Promise<readonly (Article | null)[]> {
+    return query();
+  }
+  /** `undefined` is never cached, so the entity need not hold it. */
+  @CachedMany(Articles)
+  perhapsMany(ids: string[]): Promise<(Article | null | undefined)[]> {
+    return query();
+  }
+  @CachedMany(Visits)
+  visits(pages: [site: string, page: number][]): Promise<{ count: number; at: Date }[]> {
+    return query();
+  }
+
+  @WriteThrough(Articles)
+  publish(id: string): Promise<Article> {
+    return query();
+  }
+  @WriteThrough(Articles, (id: string) => id)
+  rename(id: string, category: string): Promise<Article | null> {
+    return query();
+  }
+  @WriteThrough(Visits, (page: number, site: string) => [site, page])
+  visit(page: number, site: string): Promise<{ count: number; at: Date }> {
+    return query();
+  }
+  /** The value tells its key, without `null` to look out for. */
+  @WriteThrough(Articles, { keyOf: ({ id }) => id })
+  create(category: string): Promise<Article> {
+    return query();
+  }
+  @WriteThrough(Articles, (id: string) => id)
+  @Invalidates(Profiles, { keysOf: ({ category }: Article) => [category] })
+  move(id: string): Promise<Article> {
+    return query();
+  }
+  @Invalidates(Articles, { tags: (category: string) => [`category:${category}`] })
+  discount(category: string, percent: number): Promise<void> {
+    return query();
+  }
+  @Invalidates(Articles, { tags: () => ['all'] as const })
+  recount(): Promise<void> {
+    return query();
+  }
+}
+
 @Controller('profiles')
 export class ProfileController {
   constructor(private readonly shop: Shop) {}
@@ -216,6 +293,19 @@ export class Calls {
     const four: number = this.cache.context({ bypass: [Profiles, Products] }, () => 4);
     const five: Promise<number> = this.cache.context({ bypass: [] }, async () => 5);
     const inForce: ContractInForce = this.cache.contract(Products);
+    const many: (Article | null)[] = await this.cache.getMany(
+      Articles,
+      ['a', 'b'] as const,
+      async (missing: readonly string[], { signal }) => missing.map(() => null),
+    );
+    const primed: Article | null = await this.cache.prime(Articles, 'a', async () => null);
+    const byTag: InvalidationOutcome = await this.cache.invalidateTag('category:tea');
+    await this.cache.invalidate(Articles, 'a', { atLeast: 5n });
+    await this.cache.invalidate(Visits, ['shop', 1], { atLeast: new Date() });
+    const { normal, incident }: { normal: number; incident: number } = inForce.maxStalenessMs;
+    currentLoad().ttl('5s');
+    currentLoad().tags('one', 'two');
+    currentLoad().skip();
 
     const facade: CacheOf<typeof Permissions> = this.cache.of(Permissions);
     await facade.get(['t', 'u'], async () => []);
@@ -223,6 +313,9 @@ export class Calls {
     const peeked: Product | null | undefined = await this.products.peek(1);
     await this.products.invalidate(1);
     await this.products.invalidateFamily();
+    const some: (Product | null)[] = await this.products.getMany([1, 2], async () => [null, null]);
+    const stored: Product | null = await this.products.prime(1, async () => null);
+    await this.products.invalidate(1, { atLeast: 2 });
     const same: ContractInForce = this.products.contract();
   }
 }

@@ -13,11 +13,19 @@ import {
   type CacheOf,
   type Duration,
   type EntityCache,
+  CachedMany,
+  staleWhileRevalidate,
+  WriteThrough,
+  writeThrough,
+  currentLoad,
 } from 'nestjs-cache-contract';
 import {
+  Articles,
   Permissions,
   Products,
   Profiles,
+  Visits,
+  type Article,
   type Product,
   type User,
   type UserProfile,
@@ -30,6 +38,9 @@ declare const products: CacheOf<typeof Products>;
 
 const read = readThrough({ ttl: '1s' });
 const write = invalidate();
+const terms = { read, write };
+const stale = staleWhileRevalidate({ ttl: '1s', staleFor: '1m' });
+const staleIfError = readThrough({ ttl: '1s', staleIfError: '1m' });
 
 // --- contracts
 
@@ -43,8 +54,6 @@ entity<UserProfile>('p', { read, write });
 entity<UserProfile>('p', { maxStaleness: '5s', write });
 // @ts-expect-error no write strategy
 entity<UserProfile>('p', { maxStaleness: '5s', read });
-// @ts-expect-error a preference that nothing keeps yet
-entity<UserProfile>('p', { maxStaleness: '5s', read, write, prefer: 'stale' });
 // @ts-expect-error undefined as a value, which is never cached
 entity<UserProfile | undefined>('p', { maxStaleness: '5s', read, write });
 // @ts-expect-error class instances without revive
@@ -55,6 +64,28 @@ entity<UserProfile, { id: string }>('p', { maxStaleness: '5s', read, write });
 entity<UserProfile, []>('p', { maxStaleness: '5s', read, write });
 // @ts-expect-error a read strategy where a write strategy belongs
 entity<UserProfile>('p', { maxStaleness: '5s', read, write: read });
+// @ts-expect-error stale answers where an error is preferred
+entity<string>('p', { maxStaleness: '1h', read: stale, write, prefer: 'error' });
+// @ts-expect-error a stale answer instead of an error where an error is preferred
+entity<string>('p', { maxStaleness: '1h', read: staleIfError, write, prefer: 'error' });
+// @ts-expect-error a preference that does not exist
+entity<string>('p', { ...terms, maxStaleness: '1h', prefer: 'fresh' });
+// @ts-expect-error only one of the two bounds
+entity<string>('p', { ...terms, maxStaleness: { normal: '1h' } });
+// @ts-expect-error a bound that does not exist
+entity<string>('p', { ...terms, maxStaleness: { normal: 1, incident: 2, disaster: 3 } });
+// @ts-expect-error a malformed bound
+entity<string>('p', { ...terms, maxStaleness: { normal: '1h', incident: 'long' } });
+// @ts-expect-error a version of text
+entity<UserProfile>('p', { ...terms, maxStaleness: '1h', version: ({ name }) => name });
+// @ts-expect-error tags that are one text
+entity<UserProfile>('p', { ...terms, maxStaleness: '1h', tags: ({ name }) => name });
+// @ts-expect-error stale-while-revalidate without staleFor
+staleWhileRevalidate({ ttl: '1m' });
+// @ts-expect-error early refresh where something stale is served anyway
+staleWhileRevalidate({ ttl: '1m', staleFor: '1m', earlyRefresh: 1 });
+// @ts-expect-error options of write-through
+writeThrough({ ttl: '1s' });
 // @ts-expect-error no ttl
 readThrough({});
 // @ts-expect-error staleFor, which nothing keeps yet
@@ -210,6 +241,127 @@ export class Methods {
   otherArgumentsWrite(id: string): Promise<void> {
     return query();
   }
+  // @ts-expect-error tags that are one text
+  @Invalidates(Articles, { tags: (category: string) => category })
+  oneTag(category: string): Promise<void> {
+    return query();
+  }
+  // @ts-expect-error tags of other arguments
+  @Invalidates(Articles, { tags: (count: number) => [`n${count}`] })
+  otherTags(category: string): Promise<void> {
+    return query();
+  }
+  // @ts-expect-error tags and a key at once
+  @Invalidates(Articles, { tags: (id: string) => [id], key: (id: string) => id })
+  tagsAndKey(id: string): Promise<void> {
+    return query();
+  }
+  // @ts-expect-error tags with `when`
+  @Invalidates(Articles, { tags: (id: string) => [id], when: () => true })
+  tagsWhen(id: string): Promise<void> {
+    return query();
+  }
+
+  // --- what @CachedMany refuses
+
+  // @ts-expect-error one key where many belong
+  @CachedMany(Articles)
+  single(id: string): Promise<(Article | null)[]> {
+    return query();
+  }
+  // @ts-expect-error one value where many belong
+  @CachedMany(Articles)
+  singleValue(ids: string[]): Promise<Article | null> {
+    return query();
+  }
+  // @ts-expect-error keys of another type
+  @CachedMany(Articles)
+  otherKeys(ids: number[]): Promise<(Article | null)[]> {
+    return query();
+  }
+  // @ts-expect-error values of another type
+  @CachedMany(Articles)
+  otherValues(ids: string[]): Promise<(Product | null)[]> {
+    return query();
+  }
+  // @ts-expect-error values without the null that would come from the cache
+  @CachedMany(Articles)
+  fewerValues(ids: string[]): Promise<Article[]> {
+    return query();
+  }
+  // @ts-expect-error more than the keys
+  @CachedMany(Articles)
+  moreThanKeys(ids: string[], verbose: boolean): Promise<(Article | null)[]> {
+    return query();
+  }
+  // @ts-expect-error keys as rest arguments
+  @CachedMany(Articles)
+  restKeys(...ids: string[]): Promise<(Article | null)[]> {
+    return query();
+  }
+  // @ts-expect-error a map of values
+  @CachedMany(Articles)
+  map(ids: string[]): Promise<Map<string, Article | null>> {
+    return query();
+  }
+  // @ts-expect-error many without a promise
+  @CachedMany(Articles)
+  syncMany(ids: string[]): (Article | null)[] {
+    return [];
+  }
+
+  // --- what @WriteThrough refuses
+
+  // @ts-expect-error a write-through that resolves to nothing
+  @WriteThrough(Articles)
+  nothing(id: string): Promise<void> {
+    return query();
+  }
+  // @ts-expect-error a write-through that may resolve to undefined
+  @WriteThrough(Articles)
+  perhaps(id: string): Promise<Article | undefined> {
+    return query();
+  }
+  // @ts-expect-error a write-through of another value
+  @WriteThrough(Articles, (id: string) => id)
+  otherWritten(id: string): Promise<Product> {
+    return query();
+  }
+  // @ts-expect-error a write-through without a promise
+  @WriteThrough(Articles)
+  syncWritten(id: string): Article | null {
+    return null;
+  }
+  // @ts-expect-error a write-through of two arguments and no key function
+  @WriteThrough(Articles)
+  twoWritten(id: string, category: string): Promise<Article> {
+    return query();
+  }
+  // @ts-expect-error a write-through of another key
+  @WriteThrough(Articles)
+  otherWrittenKey(id: number): Promise<Article> {
+    return query();
+  }
+  // @ts-expect-error a key function of other arguments for a write-through
+  @WriteThrough(Articles, (id: number) => String(id))
+  otherWrittenArguments(id: string): Promise<Article> {
+    return query();
+  }
+  // @ts-expect-error keyOf that makes another key
+  @WriteThrough(Visits, { keyOf: ({ count }) => count })
+  otherKeyOf(): Promise<{ count: number; at: Date }> {
+    return query();
+  }
+  // @ts-expect-error keyOf of what the value does not have
+  @WriteThrough(Articles, { keyOf: ({ slug }) => slug })
+  noKeyOf(): Promise<Article> {
+    return query();
+  }
+  // @ts-expect-error the target of another decorator
+  @WriteThrough(Articles, { key: (id: string) => id })
+  otherTarget(id: string): Promise<Article> {
+    return query();
+  }
 }
 
 // --- calls
@@ -226,6 +378,32 @@ void cache.peek(Products, '1');
 void cache.invalidate(Permissions, ['t']);
 // @ts-expect-error of() and then a key of another type
 void cache.of(Permissions).invalidate(['t']);
+// @ts-expect-error getMany with one key
+void cache.getMany(Articles, 'a', async () => []);
+// @ts-expect-error getMany with keys of another type
+void cache.getMany(Articles, [1], async () => [null]);
+// @ts-expect-error getMany with a loader of one value
+void cache.getMany(Articles, ['a'], async () => null);
+// @ts-expect-error getMany with a loader of other values
+void cache.getMany(Articles, ['a'], async () => [42]);
+// @ts-expect-error prime with a value where a loader belongs
+void cache.prime(Articles, 'a', null);
+// @ts-expect-error prime with a loader of another value
+void cache.prime(Articles, 'a', async () => 42);
+// @ts-expect-error prime with a loader of undefined
+void cache.prime(Articles, 'a', async () => undefined);
+// @ts-expect-error prime with a key of another type
+void cache.prime(Visits, 'a', async () => ({ count: 1, at: new Date() }));
+// @ts-expect-error invalidate with a version of text
+void cache.invalidate(Articles, 'a', { atLeast: '5' });
+// @ts-expect-error a tag that is no text
+void cache.invalidateTag(5);
+// @ts-expect-error several tags at once
+void cache.invalidateTag(['a', 'b']);
+// @ts-expect-error a list where tags belong
+currentLoad().tags(['a', 'b']);
+// @ts-expect-error a malformed duration of a load
+currentLoad().ttl('soon');
 // @ts-expect-error context without what to bypass
 cache.context({}, () => 1);
 // @ts-expect-error a facade called with a key of another type

@@ -54,7 +54,7 @@ describe('what a newcomer reads about', () => {
 
   it.each([
     ['an option that does not exist', "Did you mean to write 'maxStaleness'?"],
-    ['a malformed duration', `'"90 sec"' is not assignable to type 'Duration'`],
+    ['a malformed duration', `'"90 sec"' is not assignable to type 'Duration | Bounds<Duration>'`],
     ['no write strategy', "Property 'write' is missing"],
     ['class instances without revive', "Property 'revive' is missing"],
     ['staleFor, which nothing keeps yet', "'staleFor' does not exist in type"],

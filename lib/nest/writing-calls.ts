@@ -1,21 +1,26 @@
 import type { EntityKey } from '../contract/entity.js';
 import { idOf, idsOf } from '../entry/key.js';
 import { CacheUsageError } from '../errors/cache.error.js';
+import { show } from '../errors/wording.js';
 import { calls } from '../read/call-context.js';
 import type { EntityState } from '../store/entity-state.js';
 import { located, type AnyFunction, type Binding } from './binding.js';
+import type { Write } from '../write/writer.js';
 import type { Engine } from './engine.js';
 
-/** One `@Invalidates` during one call. */
+/** One `@Invalidates` or `@WriteThrough` during one call. */
 interface Invalidation {
   readonly binding: Binding;
   readonly state: EntityState;
   /** What its arguments tell. Ids, not keys, because the method may change its arguments. */
   readonly ids: readonly string[] | undefined;
+  readonly tags: readonly string[] | undefined;
+  /** `@WriteThrough`: the write that has begun. */
+  readonly write: Write | undefined;
 }
 
-/** Calls of methods with `@Invalidates`, one or several. */
-export class InvalidatingCalls {
+/** Calls of methods with `@Invalidates` and `@WriteThrough`, one or several. */
+export class WritingCalls {
   constructor(private readonly engine: Engine) {}
 
   /** A key that cannot be meant refuses the call before the method runs, and before anything is invalidated. */
@@ -25,7 +30,10 @@ export class InvalidatingCalls {
     self: object,
     args: unknown[],
   ): Promise<unknown> {
-    const invalidations = bindings.map((binding) => this.prepare(binding, args));
+    // All are checked before any begins: a refusal leaves no write open.
+    const invalidations = bindings
+      .map((binding) => this.prepare(binding, args))
+      .map((invalidation) => this.begin(invalidation));
     let result: unknown;
     try {
       result = await method.apply(self, args);
@@ -39,26 +47,62 @@ export class InvalidatingCalls {
   }
 
   private prepare(binding: Binding, args: unknown[]): Invalidation {
+    const { entity, writes, stores } = binding;
     try {
-      const state = this.engine.entities.stateOf(binding.entity);
-      const keys = binding.writes?.before?.(...args);
-      return { binding, state, ids: keys && idsOf(keys, binding.entity.name) };
+      const state = this.engine.entities.stateOf(entity);
+      const keys = stores && 'key' in stores ? [stores.key(...args)] : writes?.before?.(...args);
+      const ids = keys && idsOf(keys, entity.name);
+      const tags = writes?.tags && tagsOf(writes.tags(...args));
+      return { binding, state, ids, tags, write: undefined };
     } catch (error) {
       throw located(error, binding);
     }
   }
 
-  private afterFailure({ binding, state, ids }: Invalidation): void {
-    if (binding.writes?.after === undefined) this.invalidate(state, ids);
-    else this.keysUnknown(state, `${binding.method} threw before it said which keys it changed`);
+  private begin(invalidation: Invalidation): Invalidation {
+    if (invalidation.binding.stores === undefined) return invalidation;
+    const { state, ids } = invalidation;
+    return { ...invalidation, write: this.engine.writer.begin(state, ids?.[0], calls.getStore()) };
+  }
+
+  private afterFailure({ binding, state, ids, tags, write }: Invalidation): void {
+    const unknown = `${binding.method} threw before it said which keys it changed`;
+    if (write !== undefined) {
+      this.engine.writer.failed(write);
+      if (ids === undefined) this.keysUnknown(state, unknown);
+    } else if (tags !== undefined) this.invalidateTags(tags);
+    else if (binding.writes?.after === undefined) this.invalidate(state, ids);
+    else this.keysUnknown(state, unknown);
   }
 
   private afterSuccess(invalidation: Invalidation, result: unknown, args: unknown[]): void {
-    const { binding, state, ids } = invalidation;
+    const { binding, state, ids, tags, write } = invalidation;
     const { after } = binding.writes ?? {};
-    if (!this.says(invalidation, result, args)) return;
-    if (after === undefined) this.invalidate(state, ids);
+    if (write !== undefined) this.store(invalidation, write, result);
+    else if (tags !== undefined) this.invalidateTags(tags);
+    else if (!this.says(invalidation, result, args)) return;
+    else if (after === undefined) this.invalidate(state, ids);
     else this.invalidateTold(invalidation, () => after(result, ...args));
+  }
+
+  private store({ binding, state, ids }: Invalidation, write: Write, result: unknown): void {
+    const { stores } = binding;
+    if (ids !== undefined) return this.engine.writer.stored(write, ids[0]!, result);
+    try {
+      const { keyOf } = stores as { keyOf: (value: unknown) => EntityKey };
+      this.engine.writer.stored(write, idOf(keyOf(result), state.policy.entity), result);
+    } catch (error) {
+      this.engine.writer.failed(write);
+      const why = error instanceof CacheUsageError ? error.message : `it threw ${nameOf(error)}`;
+      this.keysUnknown(
+        state,
+        `keyOf of ${binding.method} did not tell the key of what was made: ${why}`,
+      );
+    }
+  }
+
+  private invalidateTags(tags: readonly string[]): void {
+    for (const tag of tags) this.engine.invalidator.invalidateTag(tag);
   }
 
   /** The write is done, so its result is handed through whatever `keysOf` says; each key it does tell counts. */
@@ -124,4 +168,14 @@ export class InvalidatingCalls {
 function nameOf(error: unknown): string {
   // Not its message: that may quote what a log should not hold.
   return error instanceof Error ? error.name : typeof error;
+}
+
+function tagsOf(tags: unknown): readonly string[] {
+  if (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string' && tag !== ''))
+    return [...(tags as string[])]; // the method may change its arguments
+  throw new CacheUsageError(
+    'CACHE_ARGUMENT_INVALID',
+    `\`tags\` must return an array of texts, got ${show(tags)}`,
+    "return an array such as ['category:tea'].",
+  );
 }

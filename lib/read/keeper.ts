@@ -1,0 +1,216 @@
+import type { ReadThroughPolicy } from '../contract/policy.js';
+import { CacheRecord, type HandOut, type RecordExtras } from '../entry/record.js';
+import { copy } from '../entry/copy.js';
+import { seal, Unstorable, type Sealed } from '../entry/seal.js';
+import { comparable, type Comparable } from '../entry/version.js';
+import { weightOf } from '../entry/weight.js';
+import type { EventSource, Trace } from '../events/event-source.js';
+import { channels, type CacheEvents } from '../events/events.js';
+import type { EntityState } from '../store/entity-state.js';
+import type { TagTable } from '../store/tag-table.js';
+import type { Clock } from '../time/clock.js';
+
+/** An error can hold on to sockets and bodies; one that says that there is nothing should not. */
+const MOST_BYTES_OF_ABSENCE = 16_384;
+
+/** When a load or a write began: what the source said later may be missing from its value. */
+export interface Begun {
+  readonly trace: Trace | undefined;
+  /** On the monotonic clock. */
+  readonly startedAt: number;
+  /** Where the tags stood then. */
+  readonly taggedAt: number;
+}
+
+/** Where a value came from and when: what decides whether it may be stored, and for how long. */
+export interface Origin extends Begun {
+  readonly state: EntityState;
+  readonly id: string;
+  /** Shorter than the contract's, or `Infinity`. */
+  readonly ttlMs?: number;
+  readonly tags?: readonly string[];
+  /** Why it is not to be stored, asked when everything else is done. */
+  readonly refused: () => 'invalidated meanwhile' | 'skipped' | undefined;
+}
+
+/** Makes records of what the source said, and stores them if nothing speaks against it. */
+export class Keeper {
+  constructor(
+    private readonly clock: Clock,
+    private readonly tags: TagTable,
+    private readonly events: EventSource,
+  ) {}
+
+  /** What a load or a write begins with. */
+  begin(trace: Trace | undefined): Begun {
+    return { trace, startedAt: this.clock.monotonic(), taggedAt: this.tags.now };
+  }
+
+  /** The value as its callers get it, and as it is stored unless it cannot or must not be. */
+  keep(origin: Origin, value: unknown): CacheRecord {
+    if (value === undefined) {
+      this.disprove(origin);
+      return this.record(origin, undefined, 'shared');
+    }
+    const sealed = this.sealed(origin, value);
+    if (sealed === undefined) {
+      this.disprove(origin);
+      return this.record(origin, value, 'raw');
+    }
+    const extras = this.extras(origin, value, sealed.bytes);
+    const record = this.record(origin, sealed.value, sealed.handOut, extras);
+    this.store(origin, record);
+    return record;
+  }
+
+  /** The error that means that there is nothing. */
+  keepAbsence(origin: Origin, error: unknown): CacheRecord {
+    const bytes = weightOf(error);
+    const record = this.record(origin, error, 'thrown', this.extras(origin, null, bytes));
+    if (bytes <= MOST_BYTES_OF_ABSENCE) {
+      this.store(origin, record);
+      return record;
+    }
+    const { entity } = origin.state.policy;
+    this.events.fault(
+      'CACHE_VALUE_UNSTORABLE',
+      entity,
+      `An error that means absence in '${entity}' was thrown but not remembered: it holds on to more than ${MOST_BYTES_OF_ABSENCE} bytes, such as a request and its response. ` +
+        `Fix: throw a small error of your own.`,
+      origin.trace,
+    );
+    this.announce(origin, 'unstorable', 0);
+    this.disprove(origin);
+    return record;
+  }
+
+  /** The source said something that cannot be kept: what was held until now is not true any more. */
+  private disprove(origin: Origin): void {
+    if (origin.refused() === undefined) origin.state.table.delete(origin.id);
+  }
+
+  private store(origin: Origin, record: CacheRecord): void {
+    const { state, id } = origin;
+    const refused = origin.refused() ?? this.outdated(state, id, record);
+    // The source lags: it is not asked again at once for what is there in a newer version.
+    if (refused === 'older version') state.coolDown.failed(id, this.clock.monotonic());
+    if (refused !== undefined) this.announce(origin, refused, record.bytes);
+    else this.announce(origin, state.table.set(id, record) ? 'stored' : 'too large', record.bytes);
+  }
+
+  private outdated(state: EntityState, id: string, record: CacheRecord) {
+    const { extras } = record;
+    if (extras !== undefined && !this.tags.isCurrent(extras.tags, extras.taggedAt)) {
+      return 'invalidated meanwhile';
+    }
+    return record.absent || state.admits(id, extras?.version) ? undefined : 'older version';
+  }
+
+  /** Nothing if the value cannot be kept. Its callers get it as it is, and somebody hears of it. */
+  private sealed(origin: Origin, value: unknown): Sealed | undefined {
+    const { entity, revive } = origin.state.policy;
+    try {
+      const sealed = seal(value, revive !== undefined);
+      // Tried once before it is stored, so that a hit does not find out.
+      if (sealed.handOut === 'revived' && (revive!(copy(sealed.value)) ?? null) === null) {
+        throw new TypeError('revive returned nothing');
+      }
+      return sealed;
+    } catch (error) {
+      const why =
+        error instanceof Unstorable
+          ? told(error, entity, revive !== undefined)
+          : failed(error, entity);
+      this.events.fault(
+        'CACHE_VALUE_UNSTORABLE',
+        entity,
+        `A value of '${entity}' was returned but not stored: ${why}`,
+        origin.trace,
+      );
+      this.announce(origin, 'unstorable', 0);
+      return undefined;
+    }
+  }
+
+  private extras(origin: Origin, value: unknown, bytes: number): RecordExtras | undefined {
+    const { policy } = origin.state;
+    const known = value === null ? undefined : this.asked(origin, 'version', versionOf);
+    const counts = (policy.read as ReadThroughPolicy).maxBytes < Infinity;
+    const tags = [
+      ...(origin.tags ?? []),
+      ...((value === null ? undefined : this.asked(origin, 'tags', tagsOf)) ?? []),
+    ];
+    if (tags.length === 0 && known === undefined && !counts) return undefined;
+    return { bytes: counts ? bytes : 0, tags, taggedAt: origin.taggedAt, version: known };
+
+    function versionOf(): Comparable | undefined {
+      const version: unknown = policy.version?.(value);
+      const known = comparable(version);
+      if (known === undefined && version !== undefined) throw new TypeError('no version');
+      return known;
+    }
+    function tagsOf(): readonly string[] | undefined {
+      const tags = policy.tags?.(value);
+      if (
+        tags === undefined ||
+        (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string'))
+      )
+        return tags;
+      throw new TypeError('no tags');
+    }
+  }
+
+  /** What a function of the contract says; nothing, and a fault, if it throws or says nonsense. */
+  private asked<T>({ state, trace }: Origin, name: string, ask: () => T): T | undefined {
+    try {
+      return ask();
+    } catch {
+      const { entity } = state.policy;
+      const message = `\`${name}\` of '${entity}' threw, or said something else than ${name}; the value was treated as one without.`;
+      this.events.fault('CACHE_CALLBACK_FAILED', entity, message, trace);
+      return undefined;
+    }
+  }
+
+  private record(
+    { state, startedAt, ttlMs = Infinity }: Origin,
+    value: unknown,
+    handOut: HandOut,
+    extras?: RecordExtras,
+  ): CacheRecord {
+    const read = state.policy.read as ReadThroughPolicy;
+    const ttl = value === null || handOut === 'thrown' ? read.negativeTtlMs : read.ttlMs;
+    const jittered = Math.min(ttl, ttlMs) * (1 - read.jitter * this.clock.random());
+    const loadMs = this.clock.monotonic() - startedAt;
+    return new CacheRecord(
+      value,
+      handOut,
+      Math.floor(startedAt),
+      Math.floor(startedAt + jittered),
+      Math.round(loadMs),
+      extras,
+    );
+  }
+
+  private announce(
+    { state, id, trace }: Origin,
+    outcome: CacheEvents['fill']['outcome'],
+    bytes: number,
+  ): void {
+    if (!channels.fill.hasSubscribers) return;
+    const about = this.events.ofEntry(state.policy.entity, id, trace);
+    this.events.publish('fill', { ...about, outcome, bytes });
+  }
+}
+
+function told({ path, found, revivable }: Unstorable, entity: string, revives: boolean): string {
+  const what = path === '' ? `it is ${found}` : `it holds ${found} at ${path}`;
+  const or =
+    revivable && !revives ? `, or give '${entity}' a \`revive\` that makes instances again` : '';
+  return `${what}. Fix: return plain data (and Date, Map, Set, bigint, Uint8Array)${or}.`;
+}
+
+function failed(error: unknown, entity: string): string {
+  const name = error instanceof Error ? error.name : typeof error;
+  return `copying it, or making it again with \`revive\`, threw ${name}. Fix: look at its getters and at \`revive\` of '${entity}'.`;
+}
