@@ -6,12 +6,14 @@ import { CountersModule } from './counters/counters.module.js';
 import { OverloadFilter } from './http/overload.filter.js';
 import { PermissionsModule } from './permissions/permissions.module.js';
 import { ProfilesModule } from './profiles/profiles.module.js';
+import { StockModule } from './stock/stock.module.js';
 
 @Module({
   imports: [
     CacheModule.forRoot({ namespace: 'storefront' }),
     ProfilesModule,
     CatalogModule,
+    StockModule,
     CountersModule,
     PermissionsModule,
   ],

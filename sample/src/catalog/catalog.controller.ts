@@ -1,9 +1,11 @@
-import { Body, Controller, Get, HttpCode, Param, Patch, UseGuards } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Param, Patch, Query, UseGuards } from '@nestjs/common';
+import { RowIdsPipe } from '../http/row-ids.pipe.js';
 import { ShortTextPipe } from '../http/short-text.pipe.js';
 import { RowId } from '../http/whole-number.pipe.js';
 import { Permission } from '../permissions/permission.contract.js';
 import { Needs, PermissionGuard } from '../permissions/permission.guard.js';
 import { CatalogService } from './catalog.service.js';
+import { ProductNotFound } from './product-not-found.js';
 import type { Product } from './product.contract.js';
 
 @Controller()
@@ -11,9 +13,16 @@ import type { Product } from './product.contract.js';
 export class CatalogController {
   constructor(private readonly catalog: CatalogService) {}
 
+  @Get('products')
+  findMany(@Query('ids', RowIdsPipe) ids: number[]): Promise<(Product | null)[]> {
+    return this.catalog.findMany(ids);
+  }
+
   @Get('products/:id')
-  find(@Param('id', RowId) id: number): Promise<Product> {
-    return this.catalog.find(id);
+  async find(@Param('id', RowId) id: number): Promise<Product> {
+    const product = await this.catalog.find(id);
+    if (product === null) throw new ProductNotFound(id);
+    return product;
   }
 
   @Get('products/:id/price')
@@ -22,12 +31,11 @@ export class CatalogController {
   }
 
   @Patch('products/:id')
-  @HttpCode(204)
   @Needs(Permission.EditCatalog)
   retitle(
     @Param('id', RowId) id: number,
     @Body('title', ShortTextPipe) title: string,
-  ): Promise<void> {
+  ): Promise<Product> {
     return this.catalog.retitle(id, title);
   }
 

@@ -1,22 +1,31 @@
 import { Injectable } from '@nestjs/common';
-import { Cached, currentLoad, Invalidates } from 'nestjs-cache-contract';
+import { Cached, CachedMany, currentLoad, Invalidates, WriteThrough } from 'nestjs-cache-contract';
 import { Database } from '../database/database.js';
 import { Prices } from './price.contract.js';
 import { ProductNotFound } from './product-not-found.js';
-import { Products, type Product } from './product.contract.js';
+import { categoryTag, Products, type Product } from './product.contract.js';
 
 @Injectable()
 export class CatalogService {
   constructor(private readonly database: Database) {}
 
   @Cached(Products)
-  async find(id: number): Promise<Product> {
+  async find(id: number): Promise<Product | null> {
     const sql = 'SELECT id, category, title FROM products WHERE id = ?';
     // A load that takes too long is given up: its connection goes to somebody who still waits.
     const { signal } = currentLoad();
     const [product] = await this.database.query<Product>(sql, [id], signal);
-    if (product === undefined) throw new ProductNotFound(id);
-    return product;
+    return product ?? null;
+  }
+
+  /** Called with the ids that are not cached; whoever asks for one of them alone meanwhile waits for this query. */
+  @CachedMany(Products)
+  async findMany(ids: number[]): Promise<(Product | null)[]> {
+    const sql = `SELECT id, category, title FROM products WHERE id IN (${ids.map(() => '?').join()})`;
+    const { signal } = currentLoad();
+    const found = await this.database.query<Product>(sql, ids, signal);
+    const byId = new Map(found.map((product) => [product.id, product]));
+    return ids.map((id) => byId.get(id) ?? null);
   }
 
   /** In cents. */
@@ -28,15 +37,16 @@ export class CatalogService {
     return product.cents;
   }
 
-  @Invalidates(Products, (id: number) => id)
-  async retitle(id: number, title: string): Promise<void> {
-    const sql = 'UPDATE products SET title = ? WHERE id = ? RETURNING id';
-    const [changed] = await this.database.query(sql, [title, id]);
+  @WriteThrough(Products, (id: number) => id)
+  async retitle(id: number, title: string): Promise<Product> {
+    const sql = 'UPDATE products SET title = ? WHERE id = ? RETURNING id, category, title';
+    const [changed] = await this.database.query<Product>(sql, [title, id]);
     if (changed === undefined) throw new ProductNotFound(id);
+    return changed;
   }
 
-  // Only the database knows which products these are, so all are forgotten. It is done rarely enough.
-  @Invalidates(Products, { family: true })
+  // Only the database knows which products these are; those in the cache carry the tag.
+  @Invalidates(Products, { tags: (category: string) => [categoryTag(category)] })
   async renameCategory(category: string, name: string): Promise<void> {
     const sql = 'UPDATE products SET category = ? WHERE category = ?';
     await this.database.query(sql, [name, category]);

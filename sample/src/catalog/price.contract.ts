@@ -1,4 +1,5 @@
 import { bypass, entity, external } from 'nestjs-cache-contract';
+import { DATABASE } from '../database/origin.js';
 
 /**
  * The money question is asked of the database, each time; another system sets the prices there. The contract says
@@ -8,4 +9,5 @@ export const Prices = entity<number, number>('price', {
   maxStaleness: 0,
   read: bypass(),
   write: external(),
+  origin: DATABASE,
 });

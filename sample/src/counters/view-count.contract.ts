@@ -1,5 +1,6 @@
 import { entity, external, readThrough } from 'nestjs-cache-contract';
 import { ProductNotFound } from '../catalog/product-not-found.js';
+import { DATABASE } from '../database/origin.js';
 
 /**
  * How often a product was viewed. Not `invalidate()`, although the views are counted here: the count of a popular
@@ -10,4 +11,5 @@ export const ViewCounts = entity<number, number>('view-count', {
   read: readThrough({ ttl: '5s' }),
   write: external(),
   absentWhen: (error) => error instanceof ProductNotFound,
+  origin: DATABASE,
 });

@@ -12,12 +12,13 @@ export const SCHEMA = `
     category TEXT NOT NULL,
     title    TEXT NOT NULL,
     cents    INTEGER NOT NULL,
+    stock    INTEGER NOT NULL,
     views    INTEGER NOT NULL DEFAULT 0
   );
-  INSERT INTO products (category, title, cents, views) VALUES
-    ('tea', 'Assam', 690, 12),
-    ('tea', 'Sencha', 1250, 40),
-    ('coffee', 'Yirgacheffe', 1490, 7);
+  INSERT INTO products (category, title, cents, stock, views) VALUES
+    ('tea', 'Assam', 690, 5, 12),
+    ('tea', 'Sencha', 1250, 0, 40),
+    ('coffee', 'Yirgacheffe', 1490, 30, 7);
 
   CREATE TABLE permissions (
     tenant     TEXT NOT NULL,

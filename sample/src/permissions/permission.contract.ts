@@ -1,4 +1,5 @@
 import { entity, invalidate, readThrough } from 'nestjs-cache-contract';
+import { DATABASE } from '../database/origin.js';
 
 export enum Permission {
   EditCatalog = 'catalog:edit',
@@ -16,5 +17,6 @@ export const Permissions = entity<readonly Permission[], [tenant: string, user: 
     prefer: 'error',
     read: readThrough({ ttl: '3s', loadTimeout: '2s' }),
     write: invalidate(),
+    origin: DATABASE,
   },
 );

@@ -1,4 +1,5 @@
 import { entity, invalidate, readThrough } from 'nestjs-cache-contract';
+import { DATABASE } from '../database/origin.js';
 
 export interface Profile {
   readonly id: string;
@@ -13,4 +14,5 @@ export const Profiles = entity<Profile | null>('profile', {
   maxStaleness: '90s',
   read: readThrough({ ttl: '1m', negativeTtl: '5s' }),
   write: invalidate(),
+  origin: DATABASE,
 });

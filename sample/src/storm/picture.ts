@@ -1,0 +1,65 @@
+import { EXPIRIES, READERS, TICK_MS, type Outcome } from './storm.js';
+
+const BLOCKS = ' ▁▂▃▄▅▆▇█';
+const HEIGHT = 3;
+const COLUMNS_PER_TICK = 2;
+
+/** What happened, as a table, and over time. */
+export function picture(cached: Outcome, uncached: Outcome, date: Date): string {
+  const most = Math.max(...cached.queriesPerTick, ...uncached.queriesPerTick);
+  const ticks = Math.max(cached.queriesPerTick.length, uncached.queriesPerTick.length);
+  return `
+${date.toISOString().slice(0, 10)}: a key that everybody reads expires ${EXPIRIES} times, under ${number(READERS)} readers who try three times.
+The database has ten connections. Who waits for one longer than a second is refused.
+
+${table(cached, uncached)}
+
+Queries per ${TICK_MS} ms, ${most} at most:
+
+with the cache
+${chart(cached.queriesPerTick, most)}
+${axis(ticks)}
+without
+${chart(uncached.queriesPerTick, most)}
+${axis(ticks)}
+`;
+}
+
+function table(cached: Outcome, uncached: Outcome): string {
+  const rows: [string, ...(string | number)[]][] = [
+    ['', 'with the cache', 'without'],
+    ['queries', cached.queries, uncached.queries],
+    ['refused connections', cached.refused, uncached.refused],
+    ['failed readers', cached.failed, uncached.failed],
+    ['ms until all were done', cached.wallMs, uncached.wallMs],
+  ];
+  return rows
+    .map(([name, ...cells]) => name.padEnd(22) + cells.map((cell) => right(cell)).join(''))
+    .join('\n');
+}
+
+/** Columns of up to `HEIGHT` lines; whoever is not zero is seen. Empty lines on top are left out. */
+function chart(perTick: readonly number[], most: number): string {
+  const levels = perTick.map((count) => Math.ceil((count / most) * HEIGHT * 8));
+  const lines = Array.from({ length: HEIGHT }, (_, line) => {
+    const below = (HEIGHT - 1 - line) * 8;
+    const blocks = levels.map((level) => BLOCKS[Math.min(8, Math.max(0, level - below))]!);
+    return blocks
+      .map((block) => block.repeat(COLUMNS_PER_TICK))
+      .join('')
+      .trimEnd();
+  });
+  return lines.filter((line, index) => line !== '' || index === HEIGHT - 1).join('\n');
+}
+
+function axis(ticks: number): string {
+  const ticksPerSecond = 1_000 / TICK_MS;
+  const seconds = Array.from({ length: Math.ceil(ticks / ticksPerSecond) }, (_, second) =>
+    `└ ${second} s`.padEnd(ticksPerSecond * COLUMNS_PER_TICK),
+  );
+  return seconds.join('').trimEnd();
+}
+
+const number = (value: number) => value.toLocaleString('en');
+const right = (cell: string | number) =>
+  (typeof cell === 'number' ? number(cell) : cell).padStart(18);
