@@ -5,7 +5,9 @@ import {
   CONTRACT_OPTIONS,
   LOCAL_TIER_OPTIONS,
   MODULE_OPTIONS,
+  ORIGIN_OPTIONS,
   READ_THROUGH_OPTIONS,
+  STALE_WHILE_REVALIDATE_OPTIONS,
   type Option,
   type Options,
 } from '../../lib/contract/options.js';
@@ -41,8 +43,14 @@ const text = `${[
   "A duration is milliseconds as a number, or one number with one unit: `250`, `'250ms'`, `'30s'`, `'5m'`, `'1.5h'`, `'7d'`. Unknown options, malformed durations and values out of range are boot faults; all faults of an application come in one report.",
   table('Contract', "`entity('profile', { … })`", CONTRACT_OPTIONS),
   table('readThrough', '`read: readThrough({ … })`', READ_THROUGH_OPTIONS),
-  '`bypass()`, `invalidate()` and `external()` take no options.',
+  table(
+    'staleWhileRevalidate',
+    '`read: staleWhileRevalidate({ … })`',
+    STALE_WHILE_REVALIDATE_OPTIONS,
+  ),
+  '`bypass()`, `invalidate()`, `writeThrough()` and `external()` take no options.',
   table('Local tier', '`read: readThrough({ l1: { … } })`', LOCAL_TIER_OPTIONS),
+  table('Origin', "`origin('database', { … })`", ORIGIN_OPTIONS),
   table('Module', '`CacheModule.forRoot({ … })`', MODULE_OPTIONS),
 ].join('\n\n')}\n`;
 
