@@ -91,9 +91,26 @@ export class Overrides {
         }
       }
     }
+    faults.push(...this.ambiguous(entities));
     for (const name of Object.keys(this.environment))
       faults.push(...this.variableFaults(name, entities));
     return faults;
+  }
+
+  /** Entities that shells cannot tell apart, where a variable is set for them. */
+  private ambiguous(entities: readonly string[]): Fault[] {
+    return Object.keys(this.environment).flatMap((name) => {
+      const meant = entities.filter((entity) => name.startsWith(`${FOR_ENTITY}${upper(entity)}__`));
+      if (new Set(meant).size < 2) return [];
+      return [
+        {
+          code: 'CACHE_OPTION_INVALID',
+          problem: `the environment variable ${name} is meant for ${meant.map((entity) => `'${entity}'`).join(' and ')} alike.`,
+          at: name,
+          fix: 'rename one of the entities, or use `overrides` of the module.',
+        },
+      ];
+    });
   }
 
   private variables(prefix: string): OverridingOptions {

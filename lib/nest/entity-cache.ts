@@ -61,7 +61,7 @@ export class EntityCache {
     )) as Value | R;
   }
 
-  /** The value `get` would answer with at once; `undefined` if it would load, or throw a remembered error. */
+  /** The value `get` would answer with at once, were nothing in trouble; `undefined` if it would load, or throw. */
   async peek<Value, Key extends EntityKey>(
     entity: Entity<Value, Key>,
     key: Key,

@@ -49,7 +49,7 @@ export class Reader {
     return this.hit(state, id, record, load, context, now);
   }
 
-  /** The value a call would be answered with at once; nothing if it would load, or throw a remembered error. */
+  /** The value a call would be answered with at once, were nothing in trouble; nothing if it would load, or throw. */
   async peek(state: EntityState, key: EntityKey): Promise<unknown> {
     const id = idOf(key, state.policy.entity);
     const context = calls.getStore();

@@ -82,6 +82,17 @@ describe('overrides', () => {
     },
   );
 
+  it('are refused where one variable would change two entities', () => {
+    const overrides = new Overrides({}, { CACHE_ENTITY__VIEW_COUNT__TTL: '5s' });
+    expect(overrides.faults(['view-count', 'viewCount'])).toEqual([
+      expect.objectContaining({
+        at: 'CACHE_ENTITY__VIEW_COUNT__TTL',
+        code: 'CACHE_OPTION_INVALID',
+      }),
+    ]);
+    expect(new Overrides({}, {}).faults(['view-count', 'viewCount'])).toEqual([]);
+  });
+
   it('leave other variables of the environment alone', () => {
     expect(started({}, { CACHE_URL: 'x', CACHE_ENTITY: 'y', PATH: '/' }).faults).toEqual([]);
   });
