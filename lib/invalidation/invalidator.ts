@@ -27,7 +27,6 @@ export class Invalidator {
     const { entity } = state.policy;
     this.flights.poison(entity, id);
     state.tickets.touch(id);
-    state.refreshing.delete(id);
     const held = state.table.delete(id) ? 1 : 0;
     if (channels.invalidate.hasSubscribers) {
       this.events.publish('invalidate', { ...this.events.ofEntry(entity, id, trace), held });
@@ -39,7 +38,6 @@ export class Invalidator {
     const { entity } = state.policy;
     this.flights.poison(entity);
     state.tickets.touch();
-    state.refreshing.clear();
     const held = state.table.size;
     state.table.clear();
     if (channels.invalidate.hasSubscribers) {

@@ -73,7 +73,8 @@ export class Loader {
             : undefined,
     };
     let value: unknown;
-    state.loading.set(id, begun.startedAt);
+    const loading = { startedAt: begun.startedAt, flight };
+    state.loading.set(id, loading);
     try {
       // What one caller accepts must not get into a value that others share.
       const shared = { ...context, accepts: undefined, acceptsAll: undefined };
@@ -89,7 +90,8 @@ export class Loader {
       this.announce(attempt, attempt.timedOut ? 'timed out' : 'failed');
       throw error;
     } finally {
-      if (state.loading.get(id) === begun.startedAt) state.loading.delete(id);
+      // One that was invalidated has left its place, perhaps to another.
+      if (state.loading.get(id) === loading) state.loading.delete(id);
     }
     state.coolDown.succeeded(id);
     this.announce(

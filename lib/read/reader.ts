@@ -163,10 +163,10 @@ export class Reader {
 
   /** A load past its time, which a stalled process could not end in time, is too old to be joined. */
   private leaveBehind(state: EntityState, id: string, now: number): void {
-    const startedAt = state.loading.get(id);
-    if (startedAt === undefined) return;
+    const loading = state.loading.get(id);
+    if (loading === undefined) return;
     const { loadTimeoutMs } = state.policy.read as ReadThroughPolicy;
-    if (now - startedAt >= loadTimeoutMs) this.flights.poison(state.policy.entity, id);
+    if (now - loading.startedAt >= loadTimeoutMs) this.flights.poison(state.policy.entity, id);
   }
 
   /** Loads again behind the caller; once per key, and not while the key rests after a failure. */
@@ -177,12 +177,11 @@ export class Reader {
     context: CallContext | undefined,
     now: number,
   ): void {
-    if (state.refreshing.has(id) || state.coolDown.rests(id, now)) return;
+    if (state.loading.get(id)?.flight.poisoned === false || state.coolDown.rests(id, now)) return;
     if (isOwnLoad(context, state, id)) return;
-    state.refreshing.add(id);
-    const done = () => void state.refreshing.delete(id);
+    const ignore = () => undefined;
     // A failure has been told as an event, and the value it did not replace is still there.
-    this.background.track(this.fly(state, id, load, context, now).flight.then(done, done));
+    this.background.track(this.fly(state, id, load, context, now).flight.then(ignore, ignore));
   }
 
   /**

@@ -1,10 +1,17 @@
 import type { Policy } from '../contract/policy.js';
 import { CoolDown } from '../coordination/cool-down.js';
+import type { Flight } from '../coordination/singleflight.js';
 import type { OriginCap } from '../coordination/origin-cap.js';
 import { WriteTickets } from '../coordination/write-tickets.js';
 import type { Comparable } from '../entry/version.js';
 import { LocalTier } from './local-tier.js';
 import { VersionFloors } from './version-floors.js';
+
+/** A load under way. */
+export interface Loading {
+  readonly startedAt: number;
+  readonly flight: Flight;
+}
 
 /** Why calls go past the cache, for all callers. */
 export type Detour = 'strategy' | 'closed';
@@ -15,13 +22,11 @@ export type Detour = 'strategy' | 'closed';
  */
 export class EntityState {
   readonly table: LocalTier;
-  /** When the loads under way began. */
-  readonly loading = new Map<string, number>();
+  /** The loads under way: when each began, and whether its value may still be used. */
+  readonly loading = new Map<string, Loading>();
   readonly coolDown = new CoolDown();
   readonly tickets = new WriteTickets();
   readonly floors = new VersionFloors();
-  /** Keys that are loaded again behind their readers. */
-  readonly refreshing = new Set<string>();
   /** Until when, on the monotonic clock, the table may answer. */
   usableUntil: number;
   /** How long past its soft expiry a value may be served while it is loaded again. */

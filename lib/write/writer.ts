@@ -42,7 +42,6 @@ export class Writer {
     }
     // Loads under way may have read before the write: they are not stored, and nobody joins them.
     this.flights.poison(state.policy.entity, id);
-    state.refreshing.delete(id);
     const held = state.table.get(id);
     this.keeper.keep(
       {
