@@ -11,6 +11,8 @@ import { checkOptions } from './contract/check-options.js';
 import type { AnyEntity } from './contract/entity.js';
 import { MODULE_OPTIONS } from './contract/options.js';
 import { Overrides } from './contract/overrides.js';
+import { DistributedLock } from './coordination/distributed-lock.js';
+import { MemoryLock } from './coordination/memory-lock.js';
 import { ProcessSingleflight, Singleflight } from './coordination/singleflight.js';
 import { CacheUsageError } from './errors/cache.error.js';
 import { show } from './errors/wording.js';
@@ -19,8 +21,10 @@ import { Binder } from './nest/binder.js';
 import { INTERCEPTOR } from './nest/decorate.js';
 import { CacheBoot } from './nest/boot.js';
 import { CacheStrategyInterceptor } from './nest/cache-strategy.interceptor.js';
+import { CacheDrainModule } from './nest/drain.js';
 import { Engine } from './nest/engine.js';
 import { EntityCache } from './nest/entity-cache.js';
+import { FlushTargets } from './nest/flush-targets.js';
 import { cacheProvider } from './nest/inject-cache.decorator.js';
 import {
   ASYNC_OPTIONS_TYPE,
@@ -30,7 +34,12 @@ import {
 } from './nest/module-definition.js';
 import { Clock, SystemClock } from './time/clock.js';
 
-function createEngine(options: unknown, clock: Clock, flights: Singleflight): Engine {
+function createEngine(
+  options: unknown,
+  clock: Clock,
+  flights: Singleflight,
+  lock: DistributedLock,
+): Engine {
   const place = { owner: 'CacheModule', path: '', at: 'CacheModule.forRoot()' };
   // Faults are reported by the boot check, together with all others.
   const { known } = checkOptions(MODULE_OPTIONS, options, place);
@@ -39,6 +48,7 @@ function createEngine(options: unknown, clock: Clock, flights: Singleflight): En
     namespace: (known.namespace as string | undefined) ?? 'cache',
     clock,
     flights,
+    lock,
     surroundings: { worker: cluster.isWorker },
     warn: (message) => logger.warn(message),
     overrides: new Overrides(
@@ -58,14 +68,19 @@ function misused(method: string, expected: string, got: unknown, right: string):
 
 /** Import `CacheModule.forRoot()` once, in the root module. It is global. */
 @Module({
-  imports: [DiscoveryModule],
+  imports: [DiscoveryModule, CacheDrainModule],
   providers: [
     { provide: Clock, useClass: SystemClock },
     { provide: Singleflight, useClass: ProcessSingleflight },
     {
+      provide: DistributedLock,
+      useFactory: (clock: Clock) => new MemoryLock(clock),
+      inject: [Clock],
+    },
+    {
       provide: Engine,
       useFactory: createEngine,
-      inject: [CACHE_MODULE_OPTIONS, Clock, Singleflight],
+      inject: [CACHE_MODULE_OPTIONS, Clock, Singleflight, DistributedLock],
     },
     CacheStrategyInterceptor,
     { provide: INTERCEPTOR, useExisting: CacheStrategyInterceptor },
@@ -77,9 +92,10 @@ function misused(method: string, expected: string, got: unknown, right: string):
     },
     EntityCache,
     Binder,
+    FlushTargets,
     CacheBoot,
   ],
-  exports: [INTERCEPTOR, EntityCache],
+  exports: [INTERCEPTOR, EntityCache, DistributedLock],
 })
 export class CacheModule extends ConfigurableModuleClass implements NestModule {
   constructor(private readonly interceptor: CacheStrategyInterceptor) {

@@ -18,11 +18,14 @@ export {
   invalidate,
   readThrough,
   staleWhileRevalidate,
+  writeBehind,
   writeThrough,
   type LocalTierOptions,
   type ReadStrategy,
   type ReadThroughOptions,
+  type RetryOptions,
   type StaleWhileRevalidateOptions,
+  type WriteBehindOptions,
   type WriteStrategy,
 } from './contract/strategies.js';
 export {
@@ -33,7 +36,7 @@ export {
   type Fresh,
 } from './contract/acceptance.js';
 export type { EntityOverrides } from './contract/overrides.js';
-export { alwaysAvailable, guarded, readMostly } from './contract/presets.js';
+export { alwaysAvailable, counter, guarded, readMostly } from './contract/presets.js';
 export { origin, type Origin, type OriginOptions } from './contract/origin.js';
 export type { Exposure } from './contract/worst-case.js';
 export type { Duration } from './time/duration.js';
@@ -41,14 +44,34 @@ export type { Duration } from './time/duration.js';
 // On methods
 export { Cached } from './nest/cached.decorator.js';
 export { CachedMany } from './nest/cached-many.decorator.js';
+export { Flushes } from './nest/flushes.decorator.js';
 export { Invalidates, type InvalidationTarget } from './nest/invalidates.decorator.js';
-export { OverrideStrategy } from './nest/override-strategy.decorator.js';
+export { OverrideStrategy, type StrategyOverride } from './nest/override-strategy.decorator.js';
+export { WriteBehind } from './nest/write-behind.decorator.js';
 export { WriteThrough } from './nest/write-through.decorator.js';
+export {
+  add,
+  remove,
+  set,
+  type AddMutation,
+  type Mutation,
+  type Receipt,
+  type RemoveMutation,
+  type SetMutation,
+} from './write/behind/mutation.js';
+export type { FlushBatch, Flushed, FlushEntry } from './write/behind/flush-batch.js';
 export { currentLoad, type LoadContext } from './read/call-context.js';
 
 // As calls
-export { EntityCache, type CacheOf, type ContractInForce } from './nest/entity-cache.js';
+export {
+  EntityCache,
+  type CacheOf,
+  type ContractInForce,
+  type JournalOf,
+} from './nest/entity-cache.js';
 export { InjectCache } from './nest/inject-cache.decorator.js';
+export type { DeadLetter } from './write/behind/dead-letters.js';
+export type { JournalStatus } from './write/behind/flush-report.js';
 export type { InvalidationOutcome } from './invalidation/invalidator.js';
 
 // In the module tree
@@ -67,6 +90,11 @@ export {
   CacheUsageError,
 } from './errors/cache.error.js';
 export {
+  CacheFlushTimeoutError,
+  CacheJournalFullError,
+  CacheMutationRejectedError,
+} from './errors/write-behind.error.js';
+export {
   CacheConfigurationError,
   type Fault,
   type FaultCode,
@@ -81,6 +109,23 @@ export {
   type CacheEvents,
 } from './events/events.js';
 
+// To extend, for write-behind
+export {
+  Ledger,
+  type BatchPosition,
+  type BuriedRow,
+  type LedgerVerdict,
+} from './write/behind/ledger.js';
+export { SqlLedger } from './write/behind/sql-ledger.js';
+export { ledgerSchema, type SqlDialect } from './write/behind/sql-statements.js';
+
 // To replace by your own
+export {
+  CacheLockBusyError,
+  CacheLockLostError,
+  DistributedLock,
+  type Lock,
+  type LockOptions,
+} from './coordination/distributed-lock.js';
 export { Singleflight, type Flight } from './coordination/singleflight.js';
 export { Clock } from './time/clock.js';

@@ -1,6 +1,6 @@
 import type { Fault } from '../errors/configuration.error.js';
 import { formatDuration } from '../time/duration.js';
-import type { Policy, ReadThroughPolicy } from './policy.js';
+import type { Policy } from './policy.js';
 import { worstStaleness, type Exposure } from './worst-case.js';
 
 /** What the rules have to know about the process. */
@@ -34,30 +34,46 @@ function stalenessFaults(policy: Policy, at: string): Fault[] {
   });
 }
 
-function exceeded({ entity, read }: Policy, worst: Exposure, allowed: number, at: string): Fault {
+const WHEN: { readonly [mode in Exposure['mode']]: string } = {
+  'changed here': 'the source is changed here',
+  'changed elsewhere': 'the source is changed elsewhere',
+  'accepted elsewhere': 'a mutation is accepted by another process',
+  'loading fails': 'loading fails',
+};
+
+function exceeded(policy: Policy, worst: Exposure, allowed: number, at: string): Fault {
+  const { entity, writeBehind } = policy;
   const [limit, most] = [formatDuration(allowed), formatDuration(worst.ms)];
   const name = worst.bound === 'normal' ? 'maxStaleness' : 'maxStaleness.incident';
-  const when = worst.mode === 'loading fails' ? worst.mode : `the source is ${worst.mode}`;
+  const when = WHEN[worst.mode];
   return {
     code: 'CACHE_STALENESS_EXCEEDED',
     problem: `entity '${entity}' promises ${name} ${limit}, its policy allows ${most} when ${when}.`,
     at,
     why: `${worst.because}.`,
     fix:
-      allowed === 0
+      allowed === 0 && writeBehind === undefined
         ? 'write `read: bypass()`, or admit staleness with a longer `maxStaleness`.'
-        : `lower ${whatToLower(read as ReadThroughPolicy, worst, allowed)}, or raise \`${name}\` to '${most}'.`,
+        : `lower ${whatToLower(policy, worst, allowed)}, or raise \`${name}\` to '${most}'.`,
   };
 }
 
 /** The last option alone, where that suffices; else all that add up. */
-function whatToLower(read: ReadThroughPolicy, { bound }: Exposure, allowed: number): string {
+function whatToLower(
+  { read, writeBehind }: Policy,
+  { bound, mode }: Exposure,
+  allowed: number,
+): string {
   const shown = ({ name, ms }: { name: string; ms: number }) =>
     `\`${name}\` (${formatDuration(ms)})`;
+  const loaded = read.kind === 'bypass' ? undefined : read;
+  const waits = mode === 'accepted elsewhere' || loaded === undefined ? writeBehind : undefined;
   const parts = [
-    { name: 'ttl', ms: read.ttlMs },
-    { name: 'staleFor', ms: read.staleForMs },
-    { name: 'staleIfError', ms: bound === 'incident' ? read.staleIfErrorMs : 0 },
+    { name: 'flushEvery', ms: waits?.flushEveryMs ?? 0 },
+    { name: 'flushTimeout', ms: waits?.flushTimeoutMs ?? 0 },
+    { name: 'ttl', ms: loaded?.ttlMs ?? 0 },
+    { name: 'staleFor', ms: loaded?.staleForMs ?? 0 },
+    { name: 'staleIfError', ms: bound === 'incident' ? (loaded?.staleIfErrorMs ?? 0) : 0 },
   ].filter(({ ms }) => ms > 0);
   const over = parts.reduce((sum, { ms }) => sum + ms, 0) - allowed;
   const last = parts.at(-1)!;
@@ -68,18 +84,24 @@ function whatToLower(read: ReadThroughPolicy, { bound }: Exposure, allowed: numb
     const all = parts.length > 1 ? ' in all' : '';
     lower.push(`${parts.map(shown).join(' and ')} to '${formatDuration(allowed)}' or less${all}`);
   }
-  if (read.loadTimeoutMs > allowed) {
-    const timeout = { name: 'loadTimeout', ms: read.loadTimeoutMs };
+  if (loaded !== undefined && loaded.loadTimeoutMs > allowed) {
+    const timeout = { name: 'loadTimeout', ms: loaded.loadTimeoutMs };
     lower.push(`${shown(timeout)} to '${formatDuration(allowed)}' or less`);
   }
   return lower.join(', and ');
 }
 
-function preferenceFaults({ entity, prefer, read }: Policy, at: string): Fault[] {
+function preferenceFaults({ entity, prefer, read, writeBehind }: Policy, at: string): Fault[] {
   const staleMs = read.kind === 'bypass' ? 0 : read.staleForMs + read.staleIfErrorMs;
   const contradicted = (problem: string, fix: string): Fault[] => [
     { code: 'CACHE_PREFERENCE_CONTRADICTED', problem, at, fix },
   ];
+  if (prefer === 'error' && writeBehind !== undefined) {
+    return contradicted(
+      `entity '${entity}' prefers an error to a wrong answer, and answers with mutations that a crash would lose.`,
+      "write `write: writeThrough()` or `invalidate()`: write-behind is not for critical data; or `prefer: 'origin'`.",
+    );
+  }
   if (prefer === 'error' && staleMs > 0) {
     return contradicted(
       `entity '${entity}' prefers an error to a stale answer, and serves stale answers for ${formatDuration(staleMs)}.`,

@@ -5,8 +5,14 @@ import { worstStaleness } from './worst-case.js';
 const HEADINGS = ['entity', 'read', 'write', 'prefers', 'promised', 'worst', 'overridden by'];
 
 /** The verdict on every contract, one line each: what it promises, and the worst its policy allows. */
-export function bootTable(policies: readonly Policy[]): string {
-  const rows = [...policies].sort((a, b) => (a.entity < b.entity ? -1 : 1)).map(rowOf);
+export function bootTable(
+  policies: readonly Policy[],
+  /** How often a mutation takes effect, where writing is behind. */
+  effect: (policy: Policy) => 'exactly once' | 'at least once' = () => 'at least once',
+): string {
+  const rows = [...policies]
+    .sort((a, b) => (a.entity < b.entity ? -1 : 1))
+    .map((policy) => rowOf(policy, effect));
   const widths = HEADINGS.map((heading, column) =>
     Math.max(heading.length, ...rows.map((row) => row[column]!.length)),
   );
@@ -20,7 +26,7 @@ export function bootTable(policies: readonly Policy[]): string {
     .join('\n');
 }
 
-function rowOf(policy: Policy): string[] {
+function rowOf(policy: Policy, effect: (policy: Policy) => string): string[] {
   const { normal, incident } = policy.maxStalenessMs;
   const worst = (bound: 'normal' | 'incident') =>
     Math.max(
@@ -36,7 +42,7 @@ function rowOf(policy: Policy): string[] {
   return [
     policy.entity,
     readOf(policy),
-    policy.write,
+    policy.writeBehind === undefined ? policy.write : `write-behind, ${effect(policy)}`,
     policy.prefer,
     both(normal, incident),
     both(worst('normal'), worst('incident')),

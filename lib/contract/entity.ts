@@ -43,8 +43,8 @@ export interface Terms<Value> {
   maxStaleness: Duration | Bounds;
   /** How calls are answered: `readThrough({ ttl })`, `staleWhileRevalidate({ ttl, staleFor })` or `bypass()`. */
   read: ReadStrategy;
-  /** How the cache hears of changes: `invalidate()`, `writeThrough()`, or `external()`, not at all. */
-  write: WriteStrategy;
+  /** How the source changes: `invalidate()`, `writeThrough()`, `writeBehind({ … })`, or `external()`, by others. */
+  write: WriteStrategy<Value>;
   /**
    * What is least harmful in trouble. `'stale'` needs a strategy that has something stale to serve. `'error'` fails closed: it takes no such strategy, it refuses to start in a worker process
    * whose siblings would not hear of its invalidations, and forgets the whole entity when a write failed before it

@@ -4,6 +4,7 @@ import {
   LOCAL_TIER_OPTIONS,
   READ_THROUGH_OPTIONS,
   STALE_WHILE_REVALIDATE_OPTIONS,
+  WRITE_BEHIND_OPTIONS,
 } from './options.js';
 import { Overlay, type Overriding, type OverridingOptions } from './overlay.js';
 import type { Duration } from '../time/duration.js';
@@ -20,6 +21,10 @@ export interface EntityOverrides {
   earlyRefresh?: number;
   maxEntries?: number;
   maxBytes?: number;
+  flushEvery?: Duration;
+  maxBatch?: number;
+  maxPending?: number;
+  flushTimeout?: Duration;
 }
 
 const OVERRIDABLE = [
@@ -27,6 +32,10 @@ const OVERRIDABLE = [
   ...Object.keys(READ_THROUGH_OPTIONS).filter((name) => name !== 'l1'),
   ...Object.keys(STALE_WHILE_REVALIDATE_OPTIONS).filter((name) => name === 'staleFor'),
   ...Object.keys(LOCAL_TIER_OPTIONS),
+  // How mutations merge is part of what the methods mean, not of how the application is run.
+  ...Object.keys(WRITE_BEHIND_OPTIONS).filter(
+    (name) => !['merge', 'shards', 'retry'].includes(name),
+  ),
 ];
 const FOR_ENTITY = 'CACHE_ENTITY__';
 const FOR_ALL = 'CACHE_DEFAULT__';

@@ -9,7 +9,9 @@ import {
   NAME,
   ORIGIN_OPTIONS,
   READ_THROUGH_OPTIONS,
+  RETRY_OPTIONS,
   STALE_WHILE_REVALIDATE_OPTIONS,
+  WRITE_BEHIND_OPTIONS,
   type Known,
 } from './options.js';
 import type { Origin } from './origin.js';
@@ -18,6 +20,7 @@ import type {
   ReadStrategy,
   ReadThrough,
   StaleWhileRevalidate,
+  WriteBehind,
   WriteStrategy,
 } from './strategies.js';
 
@@ -37,6 +40,18 @@ export interface ReadThroughPolicy {
   /** `Infinity` where `maxEntries` is the only bound. */
   readonly maxBytes: number;
 }
+export interface WriteBehindPolicy {
+  readonly merge: 'lastWrite' | 'sum';
+  readonly flushEveryMs: number;
+  readonly maxBatch: number;
+  readonly maxPending: number;
+  readonly shards: number;
+  readonly flushTimeoutMs: number;
+  /** Failed attempts in a row after which entries are tried one by one. */
+  readonly attempts: number;
+  readonly delayMs: number;
+  readonly maxDelayMs: number;
+}
 export interface BypassPolicy {
   readonly kind: 'bypass';
 }
@@ -48,6 +63,8 @@ export interface Policy {
   readonly prefer: 'origin' | 'stale' | 'error';
   readonly read: ReadThroughPolicy | BypassPolicy;
   readonly write: WriteStrategy['kind'];
+  /** Where `write` is `'write-behind'`. */
+  readonly writeBehind?: WriteBehindPolicy;
   readonly origin?: OriginPolicy;
   readonly version?: (value: unknown) => Version;
   readonly tags?: (value: unknown) => readonly string[];
@@ -91,6 +108,9 @@ export function resolvePolicy(
     strategy === undefined || strategy.kind === 'bypass'
       ? ({ kind: 'bypass' } as const)
       : resolveLoaded(strategy, place, contract, faults, outside);
+  const write = contract.write as WriteStrategy | undefined;
+  const behind =
+    write?.kind === 'write-behind' ? resolveWriteBehind(write, place, faults, outside) : undefined;
   const limit = resolveOrigin(contract.origin as Origin | undefined, place, faults);
   faults.push(...outside.unused(place));
   if (faults.length > 0) return faults;
@@ -99,7 +119,8 @@ export function resolvePolicy(
     maxStalenessMs: contract.maxStaleness as Bounds<number>,
     prefer: contract.prefer as Policy['prefer'],
     read,
-    write: (contract.write as WriteStrategy).kind,
+    write: write!.kind,
+    writeBehind: behind,
     origin: limit,
     version: contract.version as Policy['version'],
     tags: contract.tags as Policy['tags'],
@@ -151,6 +172,46 @@ function resolveLoaded(
     earlyRefresh: (read.known.earlyRefresh as number | undefined) ?? 0,
     maxEntries: l1.known.maxEntries as number,
     maxBytes: l1.known.maxBytes as number,
+  });
+}
+
+function resolveWriteBehind(
+  { options }: WriteBehind,
+  { owner, at }: Place,
+  faults: Fault[],
+  outside: Overlay,
+): WriteBehindPolicy {
+  const { known, faults: found } = checkOptions(
+    WRITE_BEHIND_OPTIONS,
+    outside.over(options, WRITE_BEHIND_OPTIONS),
+    { owner, path: 'write.', at },
+  );
+  faults.push(...found);
+  const retry = checkOptions(RETRY_OPTIONS, known.retry ?? {}, {
+    owner,
+    path: 'write.retry.',
+    at,
+  });
+  faults.push(...retry.faults);
+  const { attempts, delay, maxDelay } = retry.known as { [option: string]: number };
+  if (delay !== undefined && maxDelay !== undefined && delay > maxDelay) {
+    faults.push({
+      code: 'CACHE_OPTION_INVALID',
+      problem: `\`write.retry.maxDelay\` of ${owner} must not be shorter than its \`delay\` (${formatDuration(delay)}), got ${formatDuration(maxDelay)}.`,
+      at,
+      fix: `raise \`maxDelay\` to '${formatDuration(delay)}' or more.`,
+    });
+  }
+  return Object.freeze({
+    merge: known.merge as WriteBehindPolicy['merge'],
+    flushEveryMs: known.flushEvery as number,
+    maxBatch: known.maxBatch as number,
+    maxPending: known.maxPending as number,
+    shards: known.shards as number,
+    flushTimeoutMs: known.flushTimeout as number,
+    attempts: attempts!,
+    delayMs: delay!,
+    maxDelayMs: maxDelay!,
   });
 }
 

@@ -1,4 +1,10 @@
-import { invalidate, readThrough, staleWhileRevalidate, writeThrough } from './strategies.js';
+import {
+  invalidate,
+  readThrough,
+  staleWhileRevalidate,
+  writeBehind,
+  writeThrough,
+} from './strategies.js';
 
 /*
  * The contracts of frequent cases. Each returns plain data that can be spread and changed:
@@ -29,6 +35,18 @@ export function alwaysAvailable() {
       negativeTtl: '30s',
     }),
     write: writeThrough(),
+  } as const;
+}
+
+/**
+ * Written far more often than read, and worth a sum in the database once a second instead of a row lock per call: views,
+ * likes, quotas that may err for a moment. Readers see each `add` at once; a crash loses the last second.
+ */
+export function counter() {
+  return {
+    maxStaleness: '30s',
+    read: readThrough({ ttl: '20s', negativeTtl: '1s' }),
+    write: writeBehind({ merge: 'sum', flushEvery: '1s' }),
   } as const;
 }
 

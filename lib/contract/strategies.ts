@@ -138,7 +138,92 @@ export interface WriteThrough {
 export interface External {
   readonly kind: 'external';
 }
-export type WriteStrategy = Invalidate | WriteThrough | External;
+
+export interface RetryOptions {
+  /**
+   * After so many failed attempts in a row the entries of a batch are tried one by one, and those that fail alone
+   * become dead letters, unless the database itself is out of reach.
+   *
+   * @default 5
+   * @range 1 … 100
+   */
+  attempts?: number;
+  /**
+   * The pause after the first failed attempt; it doubles with each further one, and half of it is chance.
+   *
+   * @unit milliseconds, or '250ms' style
+   * @default '250ms'
+   * @range 1 ms … 10 minutes
+   */
+  delay?: Duration;
+  /**
+   * The longest pause.
+   *
+   * @unit milliseconds, or '30s' style
+   * @default '30s'
+   * @range delay … 1 hour
+   */
+  maxDelay?: Duration;
+}
+
+export interface WriteBehindOptions {
+  /**
+   * How mutations of one key become one: `'lastWrite'` takes `set` and `remove`, the last one wins; `'sum'` takes `add`
+   * as well, for whole numbers.
+   *
+   * @default 'lastWrite'
+   */
+  merge?: 'lastWrite' | 'sum';
+  /**
+   * How long an accepted mutation waits for others before it is written.
+   *
+   * @unit milliseconds, or '1s' style
+   * @default '1s'
+   * @range 1 ms … 1 hour
+   */
+  flushEvery?: Duration;
+  /**
+   * Most keys written by one call of the flushing method; a full batch does not wait.
+   *
+   * @default 500
+   * @range 1 … 10,000
+   */
+  maxBatch?: number;
+  /**
+   * Most keys that may be waiting to be written. When as many wait, mutations of further keys are refused with
+   * CACHE_JOURNAL_FULL.
+   *
+   * @default 10000
+   * @range 1 … 10,000,000
+   */
+  maxPending?: number;
+  /**
+   * How many batches may be written at the same time. The keys are divided among so many sequences; what is accepted
+   * for one key is written in its order.
+   *
+   * @default 1
+   * @range 1 … 64
+   */
+  shards?: number;
+  /**
+   * How long one attempt to write a batch may take. Then its signal is aborted, and it counts as failed.
+   *
+   * @unit milliseconds, or '5s' style
+   * @default '5s'
+   * @range 1 ms … 10 minutes
+   */
+  flushTimeout?: Duration;
+  /** What happens after a failed attempt. */
+  retry?: RetryOptions;
+}
+
+export interface WriteBehind<Value = any> {
+  readonly kind: 'write-behind';
+  readonly options: Readonly<WriteBehindOptions>;
+  /** Which values it can merge; only the compiler looks at it. */
+  readonly merges?: (value: Value) => void;
+}
+export type WriteStrategy<Value = any> = Invalidate | WriteThrough | WriteBehind<Value> | External;
 
 /** Methods of this application change the source and say so with `@Invalidates`. */
 export function invalidate(): Invalidate {
@@ -151,6 +236,21 @@ export function invalidate(): Invalidate {
  */
 export function writeThrough(): WriteThrough {
   return { kind: 'write-through' };
+}
+
+/**
+ * Methods of this application say with `@WriteBehind` what changes. It is journalled, visible to readers of the cache at
+ * once, and written in batches by the method with `@Flushes`. Not for critical data: what is accepted and not yet
+ * written is in the memory of this process only, and lost if it crashes.
+ */
+export function writeBehind(
+  options: WriteBehindOptions & { merge: 'sum' },
+): WriteBehind<number | bigint | null>;
+export function writeBehind(
+  options?: WriteBehindOptions & { merge?: 'lastWrite' },
+): WriteBehind<any>;
+export function writeBehind(options: WriteBehindOptions = {}): WriteBehind<any> {
+  return { kind: 'write-behind', options };
 }
 
 /** Nobody tells the cache when the source changes: the ttl, if there is one, is the admitted uncertainty. */

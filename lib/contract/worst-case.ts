@@ -1,5 +1,5 @@
 import { formatDuration } from '../time/duration.js';
-import type { Policy, ReadThroughPolicy } from './policy.js';
+import type { Policy, ReadThroughPolicy, WriteBehindPolicy } from './policy.js';
 
 /** How stale an answer can be in one situation, measured at the call. */
 export interface Exposure {
@@ -8,6 +8,8 @@ export interface Exposure {
     | 'changed here'
     /** Anybody else has changed the source: another process, a migration, a person. */
     | 'changed elsewhere'
+    /** Another process has accepted a mutation, and has not written it yet. */
+    | 'accepted elsewhere'
     /** Somebody else has changed the source, and loading fails. */
     | 'loading fails';
   /** Which of the two bounds of `maxStaleness` it is held against. */
@@ -17,12 +19,13 @@ export interface Exposure {
 }
 
 /** How stale answers under a policy can be, one row for each situation that exists. Pure. */
-export function worstStaleness({ read, write }: Policy): readonly Exposure[] {
+export function worstStaleness({ read, write, writeBehind }: Policy): readonly Exposure[] {
   if (read.kind === 'bypass') {
     const none = { bound: 'normal', ms: 0, because: 'every call asks the source' } as const;
     return [
-      { mode: 'changed here', ...none },
+      { mode: 'changed here', ...(writeBehind ? waiting(writeBehind, 0, '') : none) },
       { mode: 'changed elsewhere', ...none },
+      ...acceptedElsewhere(writeBehind, 0, ''),
     ];
   }
   const byTime = { bound: 'normal', ...servedFor(read) } as const;
@@ -34,6 +37,7 @@ export function worstStaleness({ read, write }: Policy): readonly Exposure[] {
   const rows: Exposure[] = [
     { mode: 'changed here', ...(write === 'external' ? byTime : told) },
     { mode: 'changed elsewhere', ...byTime },
+    ...acceptedElsewhere(writeBehind, byTime.ms, `, and then ${byTime.because}`),
   ];
   if (read.staleIfErrorMs > 0) {
     rows.push({
@@ -44,6 +48,27 @@ export function worstStaleness({ read, write }: Policy): readonly Exposure[] {
     });
   }
   return rows;
+}
+
+/** Two delays that add up: until it is written, and until the old value expires. */
+function acceptedElsewhere(
+  behind: WriteBehindPolicy | undefined,
+  servedMs: number,
+  served: string,
+): Exposure[] {
+  return behind === undefined
+    ? []
+    : [{ mode: 'accepted elsewhere', ...waiting(behind, servedMs, served) }];
+}
+
+/** While flushing fails nobody but the process that accepted it sees the change: no number bounds that. */
+function waiting(behind: WriteBehindPolicy, servedMs: number, served: string) {
+  const { flushEveryMs, flushTimeoutMs } = behind;
+  return {
+    bound: 'normal',
+    ms: flushEveryMs + flushTimeoutMs + servedMs,
+    because: `a mutation is written its flushEvery of ${formatDuration(flushEveryMs)} and up to its flushTimeout of ${formatDuration(flushTimeoutMs)} after it was accepted${served}`,
+  } as const;
 }
 
 function servedFor({ ttlMs, staleForMs, loadTimeoutMs }: ReadThroughPolicy) {

@@ -23,7 +23,9 @@ export class CacheUsageError extends CacheError {
       /** What was given as an entity was not made by `entity()`. */
       | 'CACHE_ENTITY_EXPECTED'
       /** A function of this package was called with something it cannot use. */
-      | 'CACHE_ARGUMENT_INVALID',
+      | 'CACHE_ARGUMENT_INVALID'
+      /** A mutation that nobody would ever write: the application has not started, or has ended. */
+      | 'CACHE_NOT_RUNNING',
     private readonly problem: string,
     private readonly fix: string,
     place?: string,

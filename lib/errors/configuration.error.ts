@@ -30,7 +30,11 @@ export type FaultCode =
   | 'CACHE_PROVIDER_SHARED'
   | 'CACHE_PREFERENCE_CONTRADICTED'
   | 'CACHE_ORIGIN_CONTRADICTED'
-  | 'CACHE_WORKERS_DIVERGE';
+  | 'CACHE_WORKERS_DIVERGE'
+  | 'CACHE_FLUSH_MISSING'
+  | 'CACHE_FLUSH_AMBIGUOUS'
+  | 'CACHE_FLUSH_SCOPED'
+  | 'CACHE_LEDGER_MISSING';
 
 /** Every fault of every class and contract, in one report: found at the start, or at a first use without one. */
 export class CacheConfigurationError extends CacheError {

@@ -38,10 +38,10 @@ export interface CacheEvents {
   join: OfEntry;
   /**
    * The method ran as if there were no cache: by its strategy, by `context({ bypass })`, because it is part of the
-   * load it asks for, because the application is closed, or because a value cannot be shared with those who waited.
+   * load or the flush it would wait for, because the application is closed, or because a value cannot be shared with those who waited.
    */
   bypass: CacheEvent & {
-    readonly reason: 'strategy' | 'context' | 'own load' | 'closed' | 'unstorable';
+    readonly reason: 'strategy' | 'context' | 'own load' | 'own flush' | 'closed' | 'unstorable';
   };
   /** A loader ended. `absent`: it said that there is nothing. `failed`: it threw anything else. */
   load: OfEntry & {
@@ -56,6 +56,19 @@ export interface CacheEvents {
   };
   /** Entries were invalidated: one, or all of the entity. */
   invalidate: CacheEvent & { readonly entry?: string; readonly held: number };
+  /** A mutation of a write-behind entity was accepted. */
+  accept: OfEntry;
+  /**
+   * An attempt to write a batch ended. `duplicate`: it had been written before, and was not written again. `failed`: it
+   * will be tried again, unchanged.
+   */
+  flush: CacheEvent & {
+    /** The same on every attempt. */
+    readonly batch: string;
+    readonly outcome: 'applied' | 'duplicate' | 'failed';
+    readonly entries: number;
+    readonly flushMs: number;
+  };
   /** An entry made room for another. */
   evict: OfEntry;
   /** A fault that no caller sees, because the cache dealt with it. */
@@ -70,7 +83,15 @@ export type AbsorbedFault =
   /** The keys to invalidate could not be told. */
   | 'CACHE_KEYS_UNKNOWN'
   /** A loader failed after its load had timed out. */
-  | 'CACHE_LATE_FAILURE';
+  | 'CACHE_LATE_FAILURE'
+  /** An attempt to write a batch failed; it is tried again. */
+  | 'CACHE_FLUSH_FAILED'
+  /** Mutations could not be written, and are dead letters now. */
+  | 'CACHE_MUTATION_BURIED'
+  /** The ledger has lost its memory, as after a restore from a backup. */
+  | 'CACHE_LEDGER_REGRESSED'
+  /** Accepted mutations could not be written before the application ended. */
+  | 'CACHE_MUTATIONS_LOST';
 
 export type CacheEventName = keyof CacheEvents;
 
@@ -85,6 +106,8 @@ export const channels = {
   load: channel(`${CHANNEL}load`),
   fill: channel(`${CHANNEL}fill`),
   invalidate: channel(`${CHANNEL}invalidate`),
+  accept: channel(`${CHANNEL}accept`),
+  flush: channel(`${CHANNEL}flush`),
   evict: channel(`${CHANNEL}evict`),
   fault: channel(`${CHANNEL}fault`),
 } satisfies { [Name in CacheEventName]: ReturnType<typeof channel> };

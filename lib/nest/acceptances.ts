@@ -1,7 +1,9 @@
 import type { CanActivate, ExecutionContext, Type } from '@nestjs/common';
 import { acceptanceFaults, patienceFaults, patienceOf } from '../contract/acceptance.js';
 import { isEntity, type AnyEntity } from '../contract/entity.js';
+import type { Policy } from '../contract/policy.js';
 import type { Fault } from '../errors/configuration.error.js';
+import { show } from '../errors/wording.js';
 import { calls, type Accepted } from '../read/call-context.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { Engine } from './engine.js';
@@ -31,17 +33,23 @@ export class Acceptances {
     if (layers.every((overrides) => overrides.length === 0)) return {};
     let accepts = new Map<EntityState, number>();
     let acceptsAll: number | undefined;
+    const writesThrough = new Set<EntityState>();
     for (const overrides of layers) {
-      for (const { read } of overrides.filter(({ all }) => all)) {
-        [accepts, acceptsAll] = [new Map<EntityState, number>(), patienceOf(read)];
+      for (const { read, write } of overrides.filter(({ all }) => all)) {
+        if (read !== undefined)
+          [accepts, acceptsAll] = [new Map<EntityState, number>(), patienceOf(read)];
+        if (write !== undefined)
+          this.engine.writtenBehind.forEach((state) => writesThrough.add(state));
       }
-      for (const { entity, all, read } of overrides) {
-        const patience = patienceOf(read);
-        if (all || !isEntity(entity) || patience === undefined) continue;
-        accepts.set(this.engine.entities.stateOf(entity), patience);
+      for (const { entity, all, read, write } of overrides) {
+        if (all || !isEntity(entity)) continue;
+        const state = this.engine.entities.stateOf(entity);
+        const patience = read && patienceOf(read);
+        if (patience !== undefined) accepts.set(state, patience);
+        if (write !== undefined) writesThrough.add(state);
       }
     }
-    return { accepts, ...(acceptsAll !== undefined && { acceptsAll }) };
+    return { accepts, writesThrough, ...(acceptsAll !== undefined && { acceptsAll }) };
   }
 
   /** What is wrong with the overrides of a class and of the classes it extends. */
@@ -54,14 +62,16 @@ export class Acceptances {
     ]);
   }
 
-  private check({ entity, all, read, decorator }: Override, place: string): Fault[] {
+  private check({ entity, all, read, write, decorator }: Override, place: string): Fault[] {
     const at = `${place} → ${decorator}`;
-    const faults = acceptanceFaults(read, at);
+    const policies = this.engine.entities
+      .policies()
+      .filter((policy) => all || policy.entity === entity?.name);
+    const faults = write === undefined ? [] : writeFaults(write, policies, at);
+    if (read === undefined && write !== undefined) return faults;
+    faults.push(...acceptanceFaults(read, at));
     if (faults.length > 0) return faults;
-    const policies = this.engine.entities.policies();
-    return policies
-      .filter((policy) => all || policy.entity === entity?.name)
-      .flatMap((policy) => patienceFaults(policy, patienceOf(read)!, at));
+    return policies.flatMap((policy) => patienceFaults(policy, patienceOf(read!)!, at));
   }
 
   /** Makes the entities known that overrides name, so that the boot check covers them. */
@@ -93,6 +103,29 @@ export class AcceptanceGuard implements CanActivate {
     }
     return true;
   }
+}
+
+function writeFaults(write: unknown, policies: readonly Policy[], at: string): Fault[] {
+  if ((write as { kind?: unknown } | null)?.kind !== 'write-through') {
+    return [
+      {
+        code: 'CACHE_OPTION_INVALID',
+        problem: `\`write\` of @OverrideStrategy must be writeThrough(), got ${show(write)}.`,
+        at,
+        fix: 'call it: requests through this handler then wait until what they change is written.',
+      },
+    ];
+  }
+  if (policies.some(({ writeBehind }) => writeBehind !== undefined)) return [];
+  return [
+    {
+      code: 'CACHE_WRITE_CONTRADICTED',
+      problem:
+        '`write: writeThrough()` of @OverrideStrategy is for entities that are written behind, and this is none.',
+      at,
+      fix: 'remove it: the methods of other entities write at once.',
+    },
+  ];
 }
 
 /** A class and the classes it extends. */

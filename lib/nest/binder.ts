@@ -34,6 +34,18 @@ export class Binder {
     ].filter((type): type is Type => typeof type === 'function' && type.prototype !== undefined);
   }
 
+  /** The objects made of a class and of those that extend it; `undefined` stands for one per request or per use. */
+  instancesOf(host: object): (object | undefined)[] {
+    const found = new Set<object | undefined>();
+    for (const wrapper of [...this.discovery.getProviders(), ...this.discovery.getControllers()]) {
+      const shared = wrapper.isDependencyTreeStatic() && !wrapper.isTransient;
+      const instance = wrapper.instance as object | null | undefined;
+      const type = shared ? instance && classOf(instance) : (wrapper.metatype as object);
+      if (lineOf(type).includes(host)) found.add(shared ? instance! : undefined);
+    }
+    return [...found];
+  }
+
   /** The classes behind a provider that have decorated methods; what is made already is bound on the way. */
   private typesOf(wrapper: Wrapper, faults: Fault[]): object[] {
     if (wrapper.isDependencyTreeStatic() && !wrapper.isTransient) {
@@ -95,4 +107,10 @@ export class Binder {
       },
     ];
   }
+}
+
+/** A class and the classes it extends. */
+function lineOf(type: object | null | undefined): object[] {
+  if (typeof type !== 'function' || type === Function.prototype) return [];
+  return [type, ...lineOf(Object.getPrototypeOf(type) as object | null)];
 }

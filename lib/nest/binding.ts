@@ -1,5 +1,9 @@
 import type { AnyEntity, EntityKey } from '../contract/entity.js';
 import { CacheUsageError } from '../errors/cache.error.js';
+import type { Ledger } from '../write/behind/ledger.js';
+
+/** The class of a ledger, as it is provided: `ShopLedger`, whose `Tx` the flushing method gets. */
+export type LedgerToken<Tx> = abstract new (...args: any[]) => Ledger<Tx>;
 
 export type AnyFunction = (...args: any[]) => unknown;
 
@@ -33,6 +37,13 @@ export interface Binding {
   readonly writes?: WriteTarget;
   /** `@WriteThrough`: where its result is stored. */
   readonly stores?: StoreTarget;
+  /** `@WriteBehind`: its result is a mutation of the entry with this key. */
+  readonly mutates?: { readonly key: (...args: any[]) => EntityKey };
+  /** `@Flushes`: it writes batches. */
+  readonly flushes?: {
+    readonly ledger: LedgerToken<unknown> | undefined;
+    readonly atLeastOnce: boolean;
+  };
 }
 
 /** As a report names it: `ProfileService.find → @Cached(profile)`. */

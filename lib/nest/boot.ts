@@ -10,14 +10,20 @@ import { ModulesContainer } from '@nestjs/core';
 import { diverges } from '../contract/boot-rules.js';
 import { bootTable } from '../contract/boot-table.js';
 import { checkOptions } from '../contract/check-options.js';
+import type { Policy } from '../contract/policy.js';
 import { MODULE_OPTIONS } from '../contract/options.js';
 import { CacheConfigurationError, type Fault } from '../errors/configuration.error.js';
+import { formatDuration } from '../time/duration.js';
 import { Binder } from './binder.js';
 import { placeOf, type Binding } from './binding.js';
 import { CacheStrategyInterceptor } from './cache-strategy.interceptor.js';
 import { decorationsOf } from './decorate.js';
 import { Engine } from './engine.js';
+import { FlushTargets } from './flush-targets.js';
 import { CACHE_MODULE_OPTIONS } from './module-definition.js';
+
+/** One attempt for what came after everything else had ended: most databases are closed by now. */
+const LAST_FLUSH_MS = 1_000;
 
 /**
  * Looks at the whole application before anything else of it starts, and refuses to start with faults: all of all
@@ -30,6 +36,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     @Inject(ModulesContainer) private readonly modules: ModulesContainer,
     @Inject(Engine) private readonly engine: Engine,
     @Inject(CacheStrategyInterceptor) private readonly interceptor: CacheStrategyInterceptor,
+    @Inject(FlushTargets) private readonly flushTargets: FlushTargets,
     @Inject(CACHE_MODULE_OPTIONS) private readonly options: unknown,
   ) {
     // Nest calls the hooks of distant modules first, and puts global modules at equal, greatest distance.
@@ -48,6 +55,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
       ...this.examine(types),
       ...this.engine.entities.check(),
       ...this.interceptor.acceptances.faults(classes),
+      ...this.flushTargets.bindAll(types),
     ];
     if (faults.length > 0) {
       // What was bound on the way may serve an application that does start.
@@ -55,9 +63,11 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
       throw new CacheConfigurationError(faults);
     }
     this.warnOfWorkers();
+    this.warnOfCrashes();
     const policies = this.engine.entities.policies();
+    const effect = ({ entity }: Policy) => this.flushTargets.effectOf(entity);
     if (policies.length > 0)
-      new Logger('CacheModule').log(`Contracts in force\n${bootTable(policies)}`);
+      new Logger('CacheModule').log(`Contracts in force\n${bootTable(policies, effect)}`);
   }
 
   /** Loads that belong to no request get their answer while the databases of the next phase are still open. */
@@ -65,7 +75,9 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     await this.engine.background.drain();
   }
 
+  /** The last hook of the application: until now it could be asked to write something. */
   async onApplicationShutdown(): Promise<void> {
+    await this.engine.flushAll(LAST_FLUSH_MS);
     await this.engine.close();
   }
 
@@ -108,6 +120,14 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     return faults;
   }
 
+  private warnOfCrashes(): void {
+    const losses = crashLosses(this.engine.entities.policies());
+    if (losses.length === 0) return;
+    new Logger('CacheModule').warn(
+      `Accepted mutations wait in the memory of this process until they are written. A crash would lose of ${losses.join('; of ')}.`,
+    );
+  }
+
   private warnOfWorkers(): void {
     if (!this.engine.surroundings.worker) return;
     const apart = this.engine.entities.policies().filter(diverges);
@@ -119,7 +139,23 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
   }
 }
 
-function contradictsContract({ entity, method, decorator, writes, stores }: Binding): Fault[] {
+/** The write-behind entities, each with the most that a crash could take. */
+function crashLosses(policies: readonly Policy[]): string[] {
+  return policies.flatMap(({ entity, writeBehind }) =>
+    writeBehind === undefined
+      ? []
+      : `'${entity}' what was accepted in the last ${formatDuration(writeBehind.flushEveryMs)}, and while its database is out of reach up to ${writeBehind.maxPending} keys`,
+  );
+}
+
+function contradictsContract({
+  entity,
+  method,
+  decorator,
+  writes,
+  stores,
+  mutates,
+}: Binding): Fault[] {
   const { name, contract } = entity;
   const write = (contract.write as { kind?: unknown } | undefined)?.kind;
   const at = placeOf({ method, decorator });
@@ -130,6 +166,27 @@ function contradictsContract({ entity, method, decorator, writes, stores }: Bind
         problem: `${method} changes '${name}', whose contract says that nobody tells of changes.`,
         at,
         fix: `write \`write: ${stores ? 'writeThrough' : 'invalidate'}()\` in the contract, or remove the decorator.`,
+      },
+    ];
+  }
+  if (mutates !== undefined && write !== 'write-behind') {
+    return [
+      {
+        code: 'CACHE_WRITE_CONTRADICTED',
+        problem: `${method} says what is to be written to '${name}', whose contract does not say that it is written behind.`,
+        at,
+        fix: 'write `write: writeBehind({ … })` in the contract, or let the method write, and carry @Invalidates.',
+      },
+    ];
+  }
+  if (stores !== undefined && write === 'write-behind') {
+    return [
+      {
+        code: 'CACHE_WRITE_CONTRADICTED',
+        problem: `${method} writes '${name}' itself, whose contract says that it is written behind.`,
+        at,
+        why: 'it would overtake what waits to be written, and be overwritten by it.',
+        fix: 'use @WriteBehind; where a caller must wait for the commit, put @OverrideStrategy(entity, { write: writeThrough() }) on the controller.',
       },
     ];
   }
@@ -145,6 +202,18 @@ function contradictsContract({ entity, method, decorator, writes, stores }: Bind
 }
 
 function conflict(bindings: readonly Binding[]): Fault[] {
+  const describing = bindings.filter(({ mutates }) => mutates !== undefined);
+  if (describing.length > 1) {
+    return [
+      {
+        code: 'CACHE_DECORATOR_CONFLICT',
+        problem: `${describing[0]!.method} carries ${describing.map(({ decorator }) => decorator).join(' and ')}.`,
+        at: describing[0]!.method,
+        why: 'its one result cannot say what changes in two entries.',
+        fix: 'make a method of its own for each, or call CacheOf.mutate() for the others.',
+      },
+    ];
+  }
   if (bindings.length < 2 || bindings.every(({ keyOf }) => keyOf === undefined)) return [];
   const [{ method }] = bindings as [Binding];
   return [

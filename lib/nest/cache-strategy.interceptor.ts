@@ -8,6 +8,7 @@ import {
 import { catchError, Observable } from 'rxjs';
 import type { EntityKey } from '../contract/entity.js';
 import { CacheOriginBusyError } from '../errors/cache.error.js';
+import { CacheJournalFullError } from '../errors/write-behind.error.js';
 import { idsOf } from '../entry/key.js';
 import { calls, type LoadContext } from '../read/call-context.js';
 import { capped } from '../read/capped.js';
@@ -84,7 +85,8 @@ export class CacheStrategyInterceptor implements NestInterceptor {
       calls.run(own, () => next.handle().subscribe(subscriber)),
     ).pipe(
       catchError((error: unknown) => {
-        if (error instanceof CacheOriginBusyError) tellWhenToRetry(error, context);
+        if (error instanceof CacheOriginBusyError || error instanceof CacheJournalFullError)
+          tellWhenToRetry(error, context);
         throw error;
       }),
     );
@@ -101,7 +103,10 @@ export class CacheStrategyInterceptor implements NestInterceptor {
 }
 
 /** Over HTTP a shed call is a 503, and its client is told when to come back. */
-function tellWhenToRetry({ retryAfterMs }: CacheOriginBusyError, context: ExecutionContext): void {
+function tellWhenToRetry(
+  { retryAfterMs }: { readonly retryAfterMs: number },
+  context: ExecutionContext,
+): void {
   if (context.getType() !== 'http') return;
   const response = context.switchToHttp().getResponse<{
     header?(name: string, value: string): unknown;

@@ -26,7 +26,7 @@ interface Decorated {
 type Make = (
   fault: (problem: string, fix: string) => void,
   method: AnyFunction,
-) => Pick<Binding, 'keyOf' | 'many' | 'writes' | 'stores'>;
+) => Omit<Binding, 'entity' | 'method' | 'decorator'>;
 
 /**
  * Wraps a method where it stands, so that it is cached in every scope, in subclasses and when it calls itself.
@@ -34,7 +34,7 @@ type Make = (
  * Throws nothing: faults are kept with the class and come in the boot report, together with all others.
  */
 export function decorate(
-  kind: 'Cached' | 'CachedMany' | 'Invalidates' | 'WriteThrough',
+  kind: 'Cached' | 'CachedMany' | 'Invalidates' | 'WriteThrough' | 'WriteBehind' | 'Flushes',
   entity: AnyEntity,
   make: Make,
 ) {
@@ -56,9 +56,11 @@ export function decorate(
     const binding: Binding = { entity, method, decorator, ...made };
     const own = ownDecorations(host);
     Reflect.defineMetadata(DECORATIONS, [...own, { host, binding, faults }], host);
-    if (faults.length > 0) return;
+    // What flushes is called by the journal, and is a method like any other to everybody else.
+    if (faults.length > 0 || binding.flushes !== undefined) return;
     // Nest appends one entry per call of Inject; one per class is enough.
-    if (own.every((other) => other.faults.length > 0)) Inject(INTERCEPTOR)(target, INTERCEPTOR);
+    if (own.every((other) => other.faults.length > 0 || other.binding.flushes))
+      Inject(INTERCEPTOR)(target, INTERCEPTOR);
     descriptor!.value = wrap(original, binding);
   };
 }
@@ -121,10 +123,11 @@ function wrap(method: AnyFunction, binding: Binding): AnyFunction {
   const bindings = [...(inner?.bindings ?? []), binding];
   const wrapped = function (this: Decorated | undefined, ...args: unknown[]): unknown {
     const interceptor = this?.[INTERCEPTOR];
+    if (interceptor !== undefined) return interceptor.call(bindings, original, this!, args);
+    const lost = bindings.find(({ mutates }) => mutates !== undefined);
+    if (lost !== undefined) return Promise.reject(wouldGetLost(lost));
     // Outside dependency injection, as in a plain unit test, the method is just the method.
-    return interceptor === undefined
-      ? original.apply(this, args)
-      : interceptor.call(bindings, original, this!, args);
+    return original.apply(this, args);
   };
   wrappers.set(wrapped, { original, bindings });
   // Routers, documentation tools and parameter counting look at these.
@@ -134,6 +137,15 @@ function wrap(method: AnyFunction, binding: Binding): AnyFunction {
     Reflect.defineMetadata(key, Reflect.getMetadata(key, method), wrapped);
   }
   return wrapped;
+}
+
+function wouldGetLost(binding: Binding): CacheUsageError {
+  return new CacheUsageError(
+    'CACHE_NOT_RUNNING',
+    `${binding.method} says what is to be written, and outside an application nothing writes it`,
+    'let Nest construct the object, in a testing module with CacheModule.forRoot().',
+    placeOf(binding),
+  );
 }
 
 function ownDecorations(type: object): Decoration[] {

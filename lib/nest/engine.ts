@@ -1,6 +1,9 @@
 import type { Surroundings } from '../contract/boot-rules.js';
+import type { AnyEntity } from '../contract/entity.js';
 import { Overrides } from '../contract/overrides.js';
+import type { DistributedLock } from '../coordination/distributed-lock.js';
 import type { Singleflight } from '../coordination/singleflight.js';
+import { CacheUsageError } from '../errors/cache.error.js';
 import { EventSource } from '../events/event-source.js';
 import { channels } from '../events/events.js';
 import { Invalidator } from '../invalidation/invalidator.js';
@@ -8,15 +11,23 @@ import { Keeper } from '../read/keeper.js';
 import { Loader } from '../read/loader.js';
 import { Reader } from '../read/reader.js';
 import { Entities } from '../store/entities.js';
+import type { EntityState } from '../store/entity-state.js';
 import { TagTable } from '../store/tag-table.js';
 import { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
+import { MemoryJournal } from '../write/behind/memory-journal.js';
+import { makeVisible } from '../write/behind/visible.js';
+import { WriteBehind } from '../write/behind/write-behind.js';
 import { Writer } from '../write/writer.js';
+
+/** How long a flush at the end of the application waits after a failed attempt. */
+const RETRY_MS = 200;
 
 export interface EngineParts {
   readonly namespace: string;
   readonly clock: Clock;
   readonly flights: Singleflight;
+  readonly lock: DistributedLock;
   readonly surroundings: Surroundings;
   readonly warn: (message: string) => void;
   readonly overrides?: Overrides;
@@ -33,6 +44,7 @@ export class Engine {
   readonly background: Background;
   readonly surroundings: Surroundings;
   private readonly flights: Singleflight;
+  private readonly behind = new Map<EntityState, WriteBehind>();
   closed = false;
 
   constructor(parts: EngineParts) {
@@ -49,17 +61,82 @@ export class Engine {
       monotonic: () => clock.monotonic(),
       after: (ms: number, task: () => void) => this.background.after(ms, task),
     };
-    this.entities = new Entities(surroundings, onEvict, timing, overrides);
-    this.invalidator = new Invalidator(flights, this.tags, this.events);
     const keeper = new Keeper(clock, this.tags, this.events);
+    const complete = (state: EntityState) => this.writeBehind(state, parts, keeper);
+    this.entities = new Entities(surroundings, onEvict, timing, overrides, complete);
+    this.invalidator = new Invalidator(flights, this.tags, this.events);
     const loader = new Loader(clock, this.background, keeper, this.events);
     this.reader = new Reader(clock, flights, this.tags, loader, this.background, this.events);
     this.writer = new Writer(flights, keeper, loader, this.invalidator);
   }
 
+  private writeBehind(state: EntityState, parts: EngineParts, keeper: Keeper): void {
+    const { writeBehind } = state.policy;
+    if (writeBehind === undefined) return;
+    const { namespace, clock, lock } = parts;
+    const { maxBatch, maxPending, shards } = writeBehind;
+    const { background, events } = this;
+    const behind = new WriteBehind(state, {
+      namespace,
+      clock,
+      background,
+      lock,
+      events,
+      show: (id, change, trace) => makeVisible(keeper, state, id, change, trace),
+      forget: (id) => void this.invalidator.invalidate(state, id),
+      journal: (shard) => new MemoryJournal(shard, maxBatch, Math.ceil(maxPending / shards)),
+    });
+    this.behind.set(state, behind);
+  }
+
+  /** @throws {CacheUsageError} CACHE_ARGUMENT_INVALID if its mutations are not journalled */
+  behindOf(entity: AnyEntity): WriteBehind {
+    const behind = this.behind.get(this.entities.stateOf(entity));
+    if (behind !== undefined) return behind;
+    throw new CacheUsageError(
+      'CACHE_ARGUMENT_INVALID',
+      `'${entity.name}' has no journal: its contract does not say that it is written behind`,
+      `write \`write: writeBehind({ … })\` in the contract of '${entity.name}'.`,
+    );
+  }
+
+  /** The states of the entities that are written behind. */
+  get writtenBehind(): readonly EntityState[] {
+    return [...this.behind.keys()];
+  }
+
+  /** Writes all that is accepted until now; what cannot be written in so much time stays where it is. */
+  async flushAll(patienceMs: number): Promise<void> {
+    let late = false;
+    const waiting = [...this.behind.values()].filter(({ status }) => status.pending > 0);
+    if (waiting.length === 0) return;
+    const pause = () => new Promise<void>((go) => this.background.after(RETRY_MS, go));
+    const flush = async (behind: WriteBehind) => {
+      while (!late) {
+        try {
+          return await behind.flush();
+        } catch {
+          // Told as an event by who tried.
+          await pause();
+        }
+      }
+    };
+    await new Promise<void>((resolve) => {
+      const stop = this.background.after(patienceMs, () => {
+        late = true;
+        resolve();
+      });
+      void Promise.all(waiting.map(flush)).then(() => {
+        stop();
+        resolve();
+      });
+    });
+  }
+
   /** Calls pass through from now on; resolves when the loads under way have ended and no timer is left. */
   async close(): Promise<void> {
     this.closed = true;
+    for (const behind of this.behind.values()) behind.close();
     // Poisoned, so that a load which ends during the drain does not fill a table again.
     for (const { policy } of this.entities.close()) this.flights.poison(policy.entity);
     await this.background.close();

@@ -11,7 +11,11 @@ import type { InvalidationOutcome } from '../invalidation/invalidator.js';
 import { calls, type LoadContext } from '../read/call-context.js';
 import { capped } from '../read/capped.js';
 import { readMany, type LoadMany } from '../read/many.js';
+import type { DeadLetter } from '../write/behind/dead-letters.js';
+import type { JournalStatus } from '../write/behind/flush-report.js';
+import type { Mutation } from '../write/behind/mutation.js';
 import { Engine } from './engine.js';
+import { mutate } from './mutate.js';
 
 /** A contract in force: every default filled in, durations in milliseconds, and how stale answers can be under it. */
 export interface ContractInForce extends Policy {
@@ -29,10 +33,32 @@ export interface CacheOf<E extends AnyEntity, Value = ValueOf<E>, Key = KeyOf<E>
     load: (missing: readonly Key[], context: LoadContext) => Promise<readonly Value[]>,
   ): Promise<Value[]>;
   peek(key: Key): Promise<Value | undefined>;
+  mutate<M extends Mutation<Value>>(key: Key, mutation: M): Promise<M>;
   prime(key: Key, load: (context: LoadContext) => Promise<Value>): Promise<Value>;
   invalidate(key: Key, options?: { readonly atLeast?: Version }): Promise<InvalidationOutcome>;
   invalidateFamily(): Promise<InvalidationOutcome>;
   contract(): ContractInForce;
+  journal(): JournalOf<E>;
+}
+
+/** What one write-behind entity has accepted, and what became of it. */
+export interface JournalOf<E extends AnyEntity> {
+  status(): JournalStatus;
+  /**
+   * Resolves when all that has been accepted until now is written or a dead letter; does not wait for `flushEvery`.
+   * Rejects with what an attempt fails with; what is pending stays pending, and is tried again as before.
+   */
+  flush(): Promise<void>;
+  /** What could not be written: those of the ledger's database; without a ledger, of this process. */
+  deadLetters(): Promise<DeadLetter<E>[]>;
+  /**
+   * Writes a dead letter after all, in the transaction that removes it. False if it is not there (any more).
+   *
+   * @throws what the flushing method throws; CACHE_MUTATION_REJECTED if that rejects it again: it stays a dead letter
+   */
+  retry(letter: string): Promise<boolean>;
+  /** Removes a dead letter without writing it. False if it is not there (any more). */
+  discard(letter: string): Promise<boolean>;
 }
 
 /** All entities, as calls: what the decorators do, for keys that are known only inside a method. */
@@ -152,6 +178,37 @@ export class EntityCache {
     return calls.run({ ...outer, accepts }, work);
   }
 
+  /**
+   * Changes the entry under `key`: the same as a call of a `@WriteBehind` method. Resolves once the mutation is accepted,
+   * to the same with its `receipt`; where the request writes through, once it is written, without one.
+   *
+   * @throws {CacheJournalFullError} CACHE_JOURNAL_FULL
+   * @throws {CacheUsageError} CACHE_KEY_INVALID, CACHE_ARGUMENT_INVALID, CACHE_NOT_RUNNING
+   */
+  async mutate<Value, Key extends EntityKey, M extends Mutation<NoInfer<Value>>>(
+    entity: Entity<Value, Key>,
+    key: Key,
+    mutation: M,
+  ): Promise<M> {
+    return (await mutate(this.engine, entity, key, mutation)) as M;
+  }
+
+  /**
+   * The journal of a write-behind entity.
+   *
+   * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID if the entity has none
+   */
+  journal<E extends AnyEntity>(entity: E): JournalOf<E> {
+    const behind = this.engine.behindOf(entity);
+    return {
+      status: () => behind.status,
+      flush: () => behind.flush(),
+      deadLetters: () => behind.deadLetters(),
+      retry: (letter) => behind.retry(letter),
+      discard: (letter) => behind.discard(letter),
+    };
+  }
+
   /** What is in force for an entity. */
   contract(entity: AnyEntity): ContractInForce {
     const { policy } = this.engine.entities.stateOf(entity);
@@ -169,7 +226,9 @@ export class EntityCache {
       prime: (key, load) => this.prime(entity, key, load),
       invalidate: (key, options) => this.invalidate(entity, key, options),
       invalidateFamily: () => this.invalidateFamily(entity),
+      mutate: (key, mutation) => this.mutate(entity, key, mutation),
       contract: () => this.contract(entity),
+      journal: () => this.journal(entity),
     };
   }
 }

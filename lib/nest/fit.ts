@@ -1,3 +1,5 @@
+import type { Mutation } from '../write/behind/mutation.js';
+
 /*
  * What the compiler says when the method under a decorator does not fit.
  * One conditional yields the first sentence that applies: an intersection of checks would collapse to `never` and
@@ -9,9 +11,9 @@ interface Unfit<Sentence extends string> {
   readonly 'does not fit': Sentence;
 }
 type AnyMethod = (...args: any[]) => unknown;
-type Descriptor<Method> = TypedPropertyDescriptor<Method>;
+export type Descriptor<Method> = TypedPropertyDescriptor<Method>;
 /** Classes have a prototype, their instances have none: this refuses static methods. */
-type Host = object & { prototype?: never };
+export type Host = object & { prototype?: never };
 
 type Async<Method extends AnyMethod, Then> =
   ReturnType<Method> extends Promise<unknown> ? Then : Unfit<'the method must return a Promise'>;
@@ -101,6 +103,26 @@ export interface CachedManyDecorator<Value, Key> {
     method: Descriptor<Method> & Async<Method, LoadsMany<Value, Key, Method>>,
   ): void;
 }
+type Describes<Value, Method extends AnyMethod> =
+  Awaited<ReturnType<Method>> extends Mutation<Value>
+    ? unknown
+    : Unfit<'the method resolves to something other than set(), remove() or add() of this entity'>;
+
+export interface DescribesByArgument<Value, Key> {
+  <Method extends AnyMethod>(
+    target: Host,
+    name: string | symbol,
+    method: Descriptor<Method> & Async<Method, KeyIs<Key, Method, Describes<Value, Method>>>,
+  ): void;
+}
+export interface DescribesByFunction<Value, Args extends unknown[]> {
+  <Method extends AnyMethod>(
+    target: Host,
+    name: string | symbol,
+    method: Descriptor<Method> & Async<Method, KeyFrom<Args, Method, Describes<Value, Method>>>,
+  ): void;
+}
+
 export interface StoresByArgument<Value, Key> {
   <Method extends AnyMethod>(
     target: Host,

@@ -7,6 +7,7 @@ import type { EntityState } from '../store/entity-state.js';
 import { located, type AnyFunction, type Binding } from './binding.js';
 import type { Write } from '../write/writer.js';
 import type { Engine } from './engine.js';
+import { mutate } from './mutate.js';
 
 /** One `@Invalidates` or `@WriteThrough` during one call. */
 interface Invalidation {
@@ -19,7 +20,7 @@ interface Invalidation {
   readonly write: Write | undefined;
 }
 
-/** Calls of methods with `@Invalidates` and `@WriteThrough`, one or several. */
+/** Calls of methods with `@Invalidates`, `@WriteThrough` and `@WriteBehind`, one or several. */
 export class WritingCalls {
   constructor(private readonly engine: Engine) {}
 
@@ -31,12 +32,16 @@ export class WritingCalls {
     args: unknown[],
   ): Promise<unknown> {
     // All are checked before any begins: a refusal leaves no write open.
+    const mutating = bindings.find(({ mutates }) => mutates !== undefined);
+    const mutate = mutating && this.mutation(mutating, args);
     const invalidations = bindings
+      .filter((binding) => binding !== mutating)
       .map((binding) => this.prepare(binding, args))
       .map((invalidation) => this.begin(invalidation));
     let result: unknown;
     try {
       result = await method.apply(self, args);
+      if (mutate !== undefined) result = await mutate(result);
     } catch (error) {
       // A commit whose answer was lost still wrote.
       for (const invalidation of invalidations) this.afterFailure(invalidation);
@@ -44,6 +49,25 @@ export class WritingCalls {
     }
     for (const invalidation of invalidations) this.afterSuccess(invalidation, result, args);
     return result;
+  }
+
+  /** Accepts what the method describes; its key is checked before the method runs. */
+  private mutation(binding: Binding, args: unknown[]): (mutation: unknown) => Promise<unknown> {
+    try {
+      const { entity } = binding;
+      const key = binding.mutates!.key(...args);
+      const own = Array.isArray(key) ? ([...key] as unknown as EntityKey) : key;
+      idOf(own, entity.name);
+      return async (mutation) => {
+        try {
+          return await mutate(this.engine, entity, own, mutation);
+        } catch (error) {
+          throw located(error, binding);
+        }
+      };
+    } catch (error) {
+      throw located(error, binding);
+    }
   }
 
   private prepare(binding: Binding, args: unknown[]): Invalidation {

@@ -71,6 +71,8 @@ function checkedTtl(ttl: Duration): number {
 /** What surrounds a call: the request it belongs to, what was asked for on its behalf, the load it is made in. */
 export interface CallContext extends Trace, Accepted {
   readonly load?: LoadFrame;
+  /** The batch that is being written by this call. */
+  readonly flushing?: { readonly state: EntityState; readonly ended: boolean };
 }
 
 /** How long past its soft expiry a value may be: 0 is nothing stale, `-Infinity` nothing cached. */
@@ -78,6 +80,8 @@ export interface Accepted {
   readonly accepts?: ReadonlyMap<EntityState, number>;
   /** The same for entities that are not named. */
   readonly acceptsAll?: number;
+  /** Entities whose mutations are to be written before their calls resolve. */
+  readonly writesThrough?: ReadonlySet<EntityState>;
 }
 
 /** What a call accepts of an entity, within its contract; `undefined` leaves it to the contract. */

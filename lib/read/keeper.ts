@@ -47,7 +47,11 @@ export class Keeper {
   }
 
   /** The value as its callers get it, and as it is stored unless it cannot or must not be. */
-  keep(origin: Origin, value: unknown): CacheRecord {
+  keep(origin: Origin, said: unknown): CacheRecord {
+    const { state, id } = origin;
+    const seen = state.pending === undefined ? { value: said } : state.pending.over(id, said);
+    if (seen === undefined) return this.unmergeable(origin, said);
+    const { value } = seen;
     if (value === undefined) {
       this.disprove(origin);
       return this.record(origin, undefined, 'shared');
@@ -61,6 +65,19 @@ export class Keeper {
     const record = this.record(origin, sealed.value, sealed.handOut, extras);
     this.store(origin, record);
     return record;
+  }
+
+  private unmergeable(origin: Origin, said: unknown): CacheRecord {
+    const { entity } = origin.state.policy;
+    this.events.fault(
+      'CACHE_VALUE_UNSTORABLE',
+      entity,
+      `A value of '${entity}' was returned but not stored: it is a ${typeof said}, and mutations wait to be added to it. ` +
+        `Fix: return a number or bigint, as in Number(row.views): some drivers give 64-bit columns as text.`,
+      origin.trace,
+    );
+    this.disprove(origin);
+    return this.record(origin, said, 'raw');
   }
 
   /** The error that means that there is nothing. */

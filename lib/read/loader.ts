@@ -5,7 +5,7 @@ import { copy } from '../entry/copy.js';
 import { CacheLoadTimeoutError } from '../errors/cache.error.js';
 import type { EventSource } from '../events/event-source.js';
 import { channels, type CacheEvents } from '../events/events.js';
-import type { EntityState } from '../store/entity-state.js';
+import type { EntityState, Visit } from '../store/entity-state.js';
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
 import {
@@ -54,6 +54,22 @@ export class Loader {
     run: Load,
     context: CallContext | undefined,
   ): Promise<CacheRecord> {
+    const visit = state.pending?.visit(id, loadAround(context) !== undefined);
+    try {
+      return await this.visiting(visit, state, id, flight, run, context);
+    } finally {
+      visit?.end();
+    }
+  }
+
+  private async visiting(
+    visit: Visit | undefined,
+    state: EntityState,
+    id: string,
+    flight: Flight,
+    run: Load,
+    context: CallContext | undefined,
+  ): Promise<CacheRecord> {
     const begun = this.keeper.begin(context);
     const attempt = this.attempt(state, id, context);
     const { frame } = attempt;
@@ -78,14 +94,19 @@ export class Loader {
     try {
       // What one caller accepts must not get into a value that others share.
       const shared = { ...context, accepts: undefined, acceptsAll: undefined };
-      value = await this.inTime(attempt, run, shared);
+      const load: Load = visit ? (said) => visit.load(() => run(said)) : run;
+      value = await this.inTime(attempt, load, shared);
     } catch (thrown) {
       const error = own(thrown);
       if (thrown === error && this.meansAbsent(attempt, error)) {
         state.coolDown.succeeded(id);
         this.announce(attempt, 'absent');
-        return this.keeper.keepAbsence(origin, error);
+        return state.pending?.holds(id, 'anything')
+          ? this.keeper.keep(origin, null)
+          : this.keeper.keepAbsence(origin, error);
       }
+      // What was accepted meanwhile is the answer, whatever the source would have said.
+      if (state.pending?.holds(id, 'a value')) return this.keeper.keep(origin, null);
       state.coolDown.failed(id, this.clock.monotonic());
       this.announce(attempt, attempt.timedOut ? 'timed out' : 'failed');
       throw error;

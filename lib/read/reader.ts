@@ -235,7 +235,7 @@ export class Reader {
       this.events.publish('bypass', { ...about, reason });
     }
     // Where the contract gives a load its time, one for a single caller has no more.
-    if (state.detour === undefined && reason !== 'own load') {
+    if (state.detour === undefined && reason !== 'own load' && reason !== 'own flush') {
       return (await this.loader.loadAlone(state, id, load, context)).value;
     }
     return await load(currentLoad());
@@ -283,5 +283,8 @@ export class Reader {
 
 function detourOf(state: EntityState, id: string, context: CallContext | undefined) {
   if (accepted(context, state) === NOTHING_CACHED) return 'context';
+  // A load would wait until the batch is written, which waits for this call.
+  const flushing = context?.flushing;
+  if (flushing?.state === state && !flushing.ended) return 'own flush';
   return isOwnLoad(context, state, id) ? 'own load' : undefined;
 }

@@ -20,6 +20,8 @@ export class Entities {
     private readonly onEvict: (entity: string, id: string) => void,
     private readonly timing: Timing,
     private readonly overrides: Overrides,
+    /** Gives a state what only some entities have. */
+    private readonly complete: (state: EntityState) => void,
   ) {}
 
   /** Makes an entity known, so that the boot report covers it. `place` is where it is used. */
@@ -105,6 +107,7 @@ export class Entities {
     if (faults.length > 0) return faults;
     const cap = this.capOf(policy as Policy);
     const state = new EntityState(policy as Policy, (id) => this.onEvict(entity.name, id), cap);
+    this.complete(state);
     if (this.closed) state.close();
     return state;
   }

@@ -13,6 +13,24 @@ export interface Loading {
   readonly flight: Flight;
 }
 
+/** A load, seen from the journal of its entity. */
+export interface Visit {
+  /** Runs the load when nothing is being written under its key; or answers in its place, if the source has no say. */
+  load(run: () => unknown): unknown;
+  /** What came of the load is stored, or dropped. */
+  end(): void;
+}
+
+/** What an entity has accepted and not yet written: what the source says is not all. */
+export interface PendingWrites {
+  /** `inner`: the load is part of another one. */
+  visit(id: string, inner: boolean): Visit;
+  /** The value under a key, given what the source says; nothing if the two do not go together. */
+  over(id: string, said: unknown): { readonly value: unknown } | undefined;
+  /** Whether something waits under the key; or, asked for that, something that does not depend on the source. */
+  holds(id: string, what: 'anything' | 'a value'): boolean;
+}
+
 /** Why calls go past the cache, for all callers. */
 export type Detour = 'strategy' | 'closed';
 
@@ -38,6 +56,8 @@ export class EntityState {
   /** Beta of XFetch; 0 is off. */
   readonly earlyRefresh: number;
   detour: Detour | undefined;
+  /** Write-behind only. */
+  pending: PendingWrites | undefined;
 
   constructor(
     readonly policy: Policy,

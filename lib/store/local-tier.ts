@@ -44,6 +44,11 @@ export class LocalTier {
     return true;
   }
 
+  /** Another record of the same size in the place of one that is there. */
+  replace(id: string, record: CacheRecord): void {
+    this.records.set(id, record);
+  }
+
   delete(id: string): boolean {
     const record = this.records.get(id);
     if (record === undefined) return false;

@@ -3,7 +3,7 @@ import type { WriteTicket } from '../coordination/write-tickets.js';
 import type { Trace } from '../events/event-source.js';
 import type { Invalidator } from '../invalidation/invalidator.js';
 import type { Begun, Keeper } from '../read/keeper.js';
-import { currentLoad, type CallContext, type LoadFrame } from '../read/call-context.js';
+import { currentLoad, loadAround, type CallContext, type LoadFrame } from '../read/call-context.js';
 import type { Load, Loader } from '../read/loader.js';
 import type { EntityState } from '../store/entity-state.js';
 
@@ -66,15 +66,19 @@ export class Writer {
     context: CallContext | undefined,
   ): Promise<unknown> {
     if (state.detour !== undefined) return load(currentLoad());
+    const visit = state.pending?.visit(id, loadAround(context) !== undefined);
+    const asked: Load = visit ? (said) => visit.load(() => load(said)) : load;
     const write = this.begin(state, id, context);
     try {
-      const { value, said } = await this.loader.loadAlone(state, id, load, context);
+      const { value, said } = await this.loader.loadAlone(state, id, asked, context);
       if (said.skipped) state.tickets.abandon(write.ticket);
       else this.stored(write, id, value, said);
-      return value;
+      return state.pending?.over(id, value)?.value ?? value;
     } catch (error) {
       state.tickets.abandon(write.ticket);
       throw error;
+    } finally {
+      visit?.end();
     }
   }
 

@@ -7,7 +7,9 @@ import {
   MODULE_OPTIONS,
   ORIGIN_OPTIONS,
   READ_THROUGH_OPTIONS,
+  RETRY_OPTIONS,
   STALE_WHILE_REVALIDATE_OPTIONS,
+  WRITE_BEHIND_OPTIONS,
   type Option,
   type Options,
 } from '../../lib/contract/options.js';
@@ -49,6 +51,8 @@ const text = `${[
     STALE_WHILE_REVALIDATE_OPTIONS,
   ),
   '`bypass()`, `invalidate()`, `writeThrough()` and `external()` take no options.',
+  table('writeBehind', '`write: writeBehind({ … })`', WRITE_BEHIND_OPTIONS),
+  table('Retry', '`write: writeBehind({ retry: { … } })`', RETRY_OPTIONS),
   table('Local tier', '`read: readThrough({ l1: { … } })`', LOCAL_TIER_OPTIONS),
   table('Origin', "`origin('database', { … })`", ORIGIN_OPTIONS),
   table('Module', '`CacheModule.forRoot({ … })`', MODULE_OPTIONS),

@@ -1,5 +1,6 @@
 import type { AnyEntity, EntityKey } from '../../lib/contract/entity.js';
 import type { Overrides } from '../../lib/contract/overrides.js';
+import { MemoryLock } from '../../lib/coordination/memory-lock.js';
 import { ProcessSingleflight } from '../../lib/coordination/singleflight.js';
 import { idOf } from '../../lib/entry/key.js';
 import { Engine } from '../../lib/nest/engine.js';
@@ -13,6 +14,7 @@ export function testEngine(clock = new ManualClock(), overrides?: Overrides) {
     namespace: 'test',
     clock,
     flights: new ProcessSingleflight(),
+    lock: new MemoryLock(clock),
     surroundings: { worker: false },
     warn: (message) => warnings.push(message),
     overrides,

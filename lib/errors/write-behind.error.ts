@@ -1,0 +1,52 @@
+import { CacheError } from './cache.error.js';
+
+/**
+ * A mutation was not accepted, because as many keys as `maxPending` allows wait to be written. Nothing of it remains.
+ *
+ * Nest answers it with 503 over HTTP, and its handlers with a `Retry-After`.
+ */
+export class CacheJournalFullError extends CacheError {
+  readonly code = 'CACHE_JOURNAL_FULL';
+  // By these three Nest's exception filter answers with this status and message (the convention of http-errors).
+  readonly statusCode = 503;
+  readonly status = 503;
+  readonly expose = true;
+
+  constructor(
+    readonly entity: string,
+    /** When it is worth trying again, as predicted from what the flushes took that came before. */
+    readonly retryAfterMs: number,
+  ) {
+    super(
+      `As many mutations of '${entity}' as its maxPending allows wait to be written. Try again in ${retryAfterMs} ms.`,
+    );
+  }
+}
+
+/** A batch was not written within the entity's `flushTimeout`. It will be tried again, unchanged. */
+export class CacheFlushTimeoutError extends CacheError {
+  readonly code = 'CACHE_FLUSH_TIMEOUT';
+
+  constructor(
+    readonly entity: string,
+    readonly flushTimeoutMs: number,
+  ) {
+    super(
+      `Writing a batch of '${entity}' took longer than its flushTimeout of ${flushTimeoutMs} ms. The batch's signal was aborted. ` +
+        `Fix: make the flushing method faster, hand it the signal, lower maxBatch, or raise flushTimeout in the contract of '${entity}'.`,
+    );
+  }
+}
+
+/** The flushing method rejected a mutation whose caller waited for it. Nothing of it was written. */
+export class CacheMutationRejectedError extends CacheError {
+  readonly code = 'CACHE_MUTATION_REJECTED';
+
+  constructor(
+    readonly entity: string,
+    /** As the flushing method gave it. */
+    readonly reason: string,
+  ) {
+    super(`A mutation of '${entity}' was rejected: ${reason}`);
+  }
+}
