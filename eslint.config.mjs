@@ -38,7 +38,14 @@ export default defineConfig(
   },
   { files: ['test/types/**'], rules: { '@typescript-eslint/no-unused-vars': 'off' } },
   // Their clients are installed apart, so their types are checked apart.
-  { files: ['test/recipes/**/*.ts'], extends: [tseslint.configs.disableTypeChecked] },
+  {
+    files: ['test/recipes/**/*.ts'],
+    extends: [tseslint.configs.disableTypeChecked],
+    // Nest reads the types of constructors, so they are imported as values.
+    languageOptions: {
+      parserOptions: { emitDecoratorMetadata: true, experimentalDecorators: true },
+    },
+  },
   {
     files: ['**/*.{mjs,cjs}'],
     extends: [tseslint.configs.disableTypeChecked],

@@ -30,9 +30,14 @@ const kinds = (...folders) => folders.map((folder) => `<rootDir>/test/${folder}/
 
 /** `fast` runs in parallel; `serial` holds the tests that open ports or compile, one after another. */
 export default {
+  reporters: ['default', '<rootDir>/test/support/not-run.mjs'],
   projects: [
     { ...shared, displayName: 'fast', testMatch: kinds('unit', 'property', 'conformance') },
-    { ...shared, displayName: 'serial', testMatch: kinds('integration', 'e2e', 'docs', 'types') },
+    {
+      ...shared,
+      displayName: 'serial',
+      testMatch: kinds('integration', 'e2e', 'fault', 'docs', 'types'),
+    },
     { ...shared, displayName: 'package', testMatch: kinds('package') },
     { ...shared, displayName: 'recipes', testMatch: kinds('recipes') },
   ],

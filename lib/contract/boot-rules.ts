@@ -1,6 +1,7 @@
 import type { Fault } from '../errors/configuration.error.js';
 import { formatDuration } from '../time/duration.js';
 import type { Policy } from './policy.js';
+import { whatToLower } from './what-to-lower.js';
 import { worstStaleness, type Exposure } from './worst-case.js';
 
 /** What the rules have to know about the process. */
@@ -42,53 +43,29 @@ const WHEN: { readonly [mode in Exposure['mode']]: string } = {
 };
 
 function exceeded(policy: Policy, worst: Exposure, allowed: number, at: string): Fault {
-  const { entity, writeBehind } = policy;
+  const { entity } = policy;
   const [limit, most] = [formatDuration(allowed), formatDuration(worst.ms)];
   const name = worst.bound === 'normal' ? 'maxStaleness' : 'maxStaleness.incident';
   const when = WHEN[worst.mode];
+  const lower = whatToLower(policy, worst.bound, allowed);
   return {
     code: 'CACHE_STALENESS_EXCEEDED',
     problem: `entity '${entity}' promises ${name} ${limit}, its policy allows ${most} when ${when}.`,
     at,
     why: `${worst.because}.`,
     fix:
-      allowed === 0 && writeBehind === undefined
-        ? 'write `read: bypass()`, or admit staleness with a longer `maxStaleness`.'
-        : `lower ${whatToLower(policy, worst, allowed)}, or raise \`${name}\` to '${most}'.`,
+      lower === undefined
+        ? `write ${without(policy)}, or admit staleness: raise \`${name}\` to '${most}'.`
+        : `lower ${lower} or less, or raise \`${name}\` to '${most}'.`,
   };
 }
 
-/** The last option alone, where that suffices; else all that add up. */
-function whatToLower(
-  { read, writeBehind }: Policy,
-  { bound, mode }: Exposure,
-  allowed: number,
-): string {
-  const shown = ({ name, ms }: { name: string; ms: number }) =>
-    `\`${name}\` (${formatDuration(ms)})`;
-  const loaded = read.kind === 'bypass' ? undefined : read;
-  const waits = mode === 'accepted elsewhere' || loaded === undefined ? writeBehind : undefined;
-  const parts = [
-    { name: 'flushEvery', ms: waits?.flushEveryMs ?? 0 },
-    { name: 'flushTimeout', ms: waits?.flushTimeoutMs ?? 0 },
-    { name: 'ttl', ms: loaded?.ttlMs ?? 0 },
-    { name: 'staleFor', ms: loaded?.staleForMs ?? 0 },
-    { name: 'staleIfError', ms: bound === 'incident' ? (loaded?.staleIfErrorMs ?? 0) : 0 },
-  ].filter(({ ms }) => ms > 0);
-  const over = parts.reduce((sum, { ms }) => sum + ms, 0) - allowed;
-  const last = parts.at(-1)!;
-  const lower: string[] = [];
-  if (over > 0 && last.ms > over) {
-    lower.push(`${shown(last)} to '${formatDuration(last.ms - over)}' or less`);
-  } else if (over > 0) {
-    const all = parts.length > 1 ? ' in all' : '';
-    lower.push(`${parts.map(shown).join(' and ')} to '${formatDuration(allowed)}' or less${all}`);
-  }
-  if (loaded !== undefined && loaded.loadTimeoutMs > allowed) {
-    const timeout = { name: 'loadTimeout', ms: loaded.loadTimeoutMs };
-    lower.push(`${shown(timeout)} to '${formatDuration(allowed)}' or less`);
-  }
-  return lower.join(', and ');
+/** The strategies with which nothing is ever stale. */
+function without({ read, writeBehind }: Policy): string {
+  return [
+    ...(read.kind === 'bypass' ? [] : ['`read: bypass()`']),
+    ...(writeBehind === undefined ? [] : ['`write: writeThrough()` or `invalidate()`']),
+  ].join(' and ');
 }
 
 function preferenceFaults({ entity, prefer, read, writeBehind }: Policy, at: string): Fault[] {

@@ -188,6 +188,8 @@ function examples(option: Option): string[] {
       return Object.values(option.strategies);
     case 'count':
       return [String(Math.min(option.max, Math.max(option.min, 10)))];
+    case 'choice':
+      return [`'${option.choices[0]}'`];
     default:
       return ['…'];
   }

@@ -21,7 +21,7 @@ type Builtin =
   | readonly any[];
 type MethodsOf<Value> = Value extends Builtin
   ? never
-  : { [K in keyof Value]: Value[K] extends (...args: any[]) => any ? K : never }[keyof Value];
+  : { [K in keyof Value]-?: Value[K] extends (...args: any[]) => any ? K : never }[keyof Value];
 
 /** What tells an older value from a newer one. */
 export type Version = number | bigint | Date;

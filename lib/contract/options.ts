@@ -226,7 +226,7 @@ export const WRITE_BEHIND_OPTIONS = {
     standard: () => 500,
     standardText: '`500`',
     meaning:
-      'Most keys written by one call of the flushing method; a full batch does not wait for `flushEvery`.',
+      'Most keys written by one call of the flushing method. When one more comes, the full batch is written at once.',
   },
   maxPending: {
     kind: 'count',

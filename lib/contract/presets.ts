@@ -45,7 +45,7 @@ export function alwaysAvailable() {
 export function counter() {
   return {
     maxStaleness: '30s',
-    read: readThrough({ ttl: '20s', negativeTtl: '1s' }),
+    read: readThrough({ ttl: '10s', negativeTtl: '1s' }),
     write: writeBehind({ merge: 'sum', flushEvery: '1s' }),
   } as const;
 }

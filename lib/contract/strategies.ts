@@ -183,7 +183,7 @@ export interface WriteBehindOptions {
    */
   flushEvery?: Duration;
   /**
-   * Most keys written by one call of the flushing method; a full batch does not wait.
+   * Most keys written by one call of the flushing method. When one more comes, the full batch is written at once.
    *
    * @default 500
    * @range 1 … 10,000

@@ -23,9 +23,9 @@ export function worstStaleness({ read, write, writeBehind }: Policy): readonly E
   if (read.kind === 'bypass') {
     const none = { bound: 'normal', ms: 0, because: 'every call asks the source' } as const;
     return [
-      { mode: 'changed here', ...(writeBehind ? waiting(writeBehind, 0, '') : none) },
+      { mode: 'changed here', ...(writeBehind ? waiting(writeBehind, 0) : none) },
       { mode: 'changed elsewhere', ...none },
-      ...acceptedElsewhere(writeBehind, 0, ''),
+      ...acceptedElsewhere(writeBehind, 0),
     ];
   }
   const byTime = { bound: 'normal', ...servedFor(read) } as const;
@@ -37,7 +37,7 @@ export function worstStaleness({ read, write, writeBehind }: Policy): readonly E
   const rows: Exposure[] = [
     { mode: 'changed here', ...(write === 'external' ? byTime : told) },
     { mode: 'changed elsewhere', ...byTime },
-    ...acceptedElsewhere(writeBehind, byTime.ms, `, and then ${byTime.because}`),
+    ...acceptedElsewhere(writeBehind, read.loadTimeoutMs, byTime),
   ];
   if (read.staleIfErrorMs > 0) {
     rows.push({
@@ -50,24 +50,42 @@ export function worstStaleness({ read, write, writeBehind }: Policy): readonly E
   return rows;
 }
 
+interface Served {
+  readonly ms: number;
+  readonly because: string;
+}
+
 /** Two delays that add up: until it is written, and until the old value expires. */
 function acceptedElsewhere(
   behind: WriteBehindPolicy | undefined,
-  servedMs: number,
-  served: string,
+  loadTimeoutMs: number,
+  served?: Served,
 ): Exposure[] {
   return behind === undefined
     ? []
-    : [{ mode: 'accepted elsewhere', ...waiting(behind, servedMs, served) }];
+    : [{ mode: 'accepted elsewhere', ...waiting(behind, loadTimeoutMs, served) }];
 }
 
-/** While flushing fails nobody but the process that accepted it sees the change: no number bounds that. */
-function waiting(behind: WriteBehindPolicy, servedMs: number, served: string) {
-  const { flushEveryMs, flushTimeoutMs } = behind;
+/**
+ * It waits for others to come, or for the batch before its own, and is written then. A batch lets the loads of its keys
+ * end before it begins.
+ *
+ * While flushing fails nobody but the process that accepted it sees the change: no number bounds that. Nor does it
+ * where more is accepted than is written.
+ */
+function waiting(
+  { flushEveryMs, flushTimeoutMs }: WriteBehindPolicy,
+  loadTimeoutMs: number,
+  served: Served = { ms: 0, because: '' },
+) {
+  const batchMs = loadTimeoutMs + flushTimeoutMs;
+  const loads =
+    loadTimeoutMs === 0 ? '' : `, after loads of up to ${formatDuration(loadTimeoutMs)}`;
+  const then = served.ms === 0 ? '' : `; and then ${served.because}`;
   return {
     bound: 'normal',
-    ms: flushEveryMs + flushTimeoutMs + servedMs,
-    because: `a mutation is written its flushEvery of ${formatDuration(flushEveryMs)} and up to its flushTimeout of ${formatDuration(flushTimeoutMs)} after it was accepted${served}`,
+    ms: Math.max(flushEveryMs, batchMs) + batchMs + served.ms,
+    because: `a mutation waits for its flushEvery of ${formatDuration(flushEveryMs)} or for the batch before its own, and is written with its own: each takes up to its flushTimeout of ${formatDuration(flushTimeoutMs)}${loads}${then}`,
   } as const;
 }
 

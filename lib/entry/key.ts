@@ -31,6 +31,11 @@ export function isOwnId(key: unknown): key is string {
   );
 }
 
+/** A key that nobody else can change. */
+export function ownKey(key: EntityKey): EntityKey {
+  return Array.isArray(key) ? (Object.freeze([...key]) as unknown as EntityKey) : key;
+}
+
 /** @throws {CacheUsageError} CACHE_KEY_INVALID */
 export function idsOf(keys: readonly EntityKey[], entity: string): string[] {
   if (!Array.isArray(keys)) {

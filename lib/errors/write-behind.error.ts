@@ -23,9 +23,16 @@ export class CacheJournalFullError extends CacheError {
   }
 }
 
-/** A batch was not written within the entity's `flushTimeout`. It will be tried again, unchanged. */
+/**
+ * A batch was not written within the entity's `flushTimeout`. It will be tried again, unchanged.
+ *
+ * Who waited for it gets 503 over HTTP from Nest.
+ */
 export class CacheFlushTimeoutError extends CacheError {
   readonly code = 'CACHE_FLUSH_TIMEOUT';
+  readonly statusCode = 503;
+  readonly status = 503;
+  readonly expose = true;
 
   constructor(
     readonly entity: string,
@@ -38,9 +45,16 @@ export class CacheFlushTimeoutError extends CacheError {
   }
 }
 
-/** The flushing method rejected a mutation whose caller waited for it. Nothing of it was written. */
+/**
+ * The flushing method rejected a mutation whose caller waited for it. Nothing of it was written.
+ *
+ * Nest answers it with 422 over HTTP, and the reason.
+ */
 export class CacheMutationRejectedError extends CacheError {
   readonly code = 'CACHE_MUTATION_REJECTED';
+  readonly statusCode = 422;
+  readonly status = 422;
+  readonly expose = true;
 
   constructor(
     readonly entity: string,

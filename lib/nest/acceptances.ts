@@ -112,7 +112,7 @@ function writeFaults(write: unknown, policies: readonly Policy[], at: string): F
         code: 'CACHE_OPTION_INVALID',
         problem: `\`write\` of @OverrideStrategy must be writeThrough(), got ${show(write)}.`,
         at,
-        fix: 'call it: requests through this handler then wait until what they change is written.',
+        fix: 'write `write: writeThrough()`: requests through this handler then wait until what they change is written.',
       },
     ];
   }

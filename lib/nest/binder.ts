@@ -42,6 +42,11 @@ export class Binder {
       const instance = wrapper.instance as object | null | undefined;
       const type = shared ? instance && classOf(instance) : (wrapper.metatype as object);
       if (lineOf(type).includes(host)) found.add(shared ? instance! : undefined);
+      if (shared) continue;
+      for (const made of wrapper.getStaticTransientInstances()) {
+        const instance = made?.instance as object | undefined;
+        if (instance && lineOf(classOf(instance)).includes(host)) found.add(undefined);
+      }
     }
     return [...found];
   }

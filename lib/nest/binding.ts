@@ -27,6 +27,7 @@ export interface Binding {
   readonly entity: AnyEntity;
   /** As a report names it: `ProfileService.find`. */
   readonly method: string;
+  readonly property: string | symbol;
   /** As it was written, for reports: `@Cached(profile)`. */
   readonly decorator: string;
   /** `@Cached`: the key of a call; the only argument where no key function was given. */

@@ -77,7 +77,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
 
   /** The last hook of the application: until now it could be asked to write something. */
   async onApplicationShutdown(): Promise<void> {
-    await this.engine.flushAll(LAST_FLUSH_MS);
+    await this.engine.drainJournals(LAST_FLUSH_MS);
     await this.engine.close();
   }
 
@@ -124,7 +124,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     const losses = crashLosses(this.engine.entities.policies());
     if (losses.length === 0) return;
     new Logger('CacheModule').warn(
-      `Accepted mutations wait in the memory of this process until they are written. A crash would lose of ${losses.join('; of ')}.`,
+      `Accepted mutations wait in the memory of this process until they are written. A crash would lose what ${losses.join('; and what ')}.`,
     );
   }
 
@@ -144,7 +144,7 @@ function crashLosses(policies: readonly Policy[]): string[] {
   return policies.flatMap(({ entity, writeBehind }) =>
     writeBehind === undefined
       ? []
-      : `'${entity}' what was accepted in the last ${formatDuration(writeBehind.flushEveryMs)}, and while its database is out of reach up to ${writeBehind.maxPending} keys`,
+      : `'${entity}' has accepted in the last ${formatDuration(writeBehind.flushEveryMs)}, and up to ${writeBehind.maxPending} keys of it while its database is out of reach`,
   );
 }
 

@@ -26,7 +26,7 @@ interface Decorated {
 type Make = (
   fault: (problem: string, fix: string) => void,
   method: AnyFunction,
-) => Omit<Binding, 'entity' | 'method' | 'decorator'>;
+) => Omit<Binding, 'entity' | 'method' | 'property' | 'decorator'>;
 
 /**
  * Wraps a method where it stands, so that it is cached in every scope, in subclasses and when it calls itself.
@@ -53,7 +53,7 @@ export function decorate(
       (problem, fix) => faults.push({ code: 'CACHE_TARGET_INVALID', problem, at, fix }),
       original,
     );
-    const binding: Binding = { entity, method, decorator, ...made };
+    const binding: Binding = { entity, method, property: name, decorator, ...made };
     const own = ownDecorations(host);
     Reflect.defineMetadata(DECORATIONS, [...own, { host, binding, faults }], host);
     // What flushes is called by the journal, and is a method like any other to everybody else.

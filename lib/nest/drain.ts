@@ -31,12 +31,12 @@ class CacheDrain implements BeforeApplicationShutdown, OnApplicationShutdown {
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    await this.interceptor.engine.flushAll(FIRST_DRAIN_MS);
+    await this.interceptor.engine.drainJournals(FIRST_DRAIN_MS);
   }
 
   /** The server has ended its last requests by now. */
   async onApplicationShutdown(): Promise<void> {
-    await this.interceptor.engine.flushAll(SECOND_DRAIN_MS);
+    await this.interceptor.engine.drainJournals(SECOND_DRAIN_MS);
   }
 }
 

@@ -105,8 +105,9 @@ export class Engine {
     return [...this.behind.keys()];
   }
 
-  /** Writes all that is accepted until now; what cannot be written in so much time stays where it is. */
-  async flushAll(patienceMs: number): Promise<void> {
+  /** Writes all that is accepted until now, as far as that is possible in so much time; and from now on at once. */
+  async drainJournals(patienceMs: number): Promise<void> {
+    for (const behind of this.behind.values()) behind.hurry();
     let late = false;
     const waiting = [...this.behind.values()].filter(({ status }) => status.pending > 0);
     if (waiting.length === 0) return;
@@ -140,5 +141,6 @@ export class Engine {
     // Poisoned, so that a load which ends during the drain does not fill a table again.
     for (const { policy } of this.entities.close()) this.flights.poison(policy.entity);
     await this.background.close();
+    for (const behind of this.behind.values()) behind.reportLost();
   }
 }

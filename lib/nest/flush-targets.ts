@@ -29,12 +29,18 @@ export class FlushTargets {
 
   /** `types`: the classes with decorated methods. */
   bindAll(types: Iterable<object>): Fault[] {
-    const found = [...new Set([...types].flatMap(decorationsOf))].filter(
-      ({ binding, faults }) => binding.flushes !== undefined && faults.length === 0,
+    const all = [...new Set([...types].flatMap(decorationsOf))].filter(
+      ({ binding }) => binding.flushes !== undefined,
     );
+    const found = all.filter(({ faults }) => faults.length === 0);
+    const isThere = ({ entity }: Policy) =>
+      all.some(({ binding, faults }) => faults.length > 0 && binding.entity?.name === entity);
     const behind = this.engine.entities.policies().filter(({ writeBehind }) => writeBehind);
     return [
-      ...behind.flatMap((policy) => this.bind(policy, of(policy, found))),
+      // What is wrong with the decorator itself has been told already.
+      ...behind
+        .filter((policy) => !isThere(policy))
+        .flatMap((policy) => this.bind(policy, of(policy, found))),
       ...this.engine.entities
         .policies()
         .filter(({ writeBehind }) => writeBehind === undefined)
@@ -49,7 +55,7 @@ export class FlushTargets {
 
   private bind(policy: Policy, found: readonly Found[]): Fault[] {
     const { entity } = policy;
-    if (found.length === 0) return [missing(entity)];
+    if (found.length === 0) return [missing(entity, this.engine.entities.placeOf(entity))];
     const places = found.map(({ binding }) => placeOf(binding));
     const [{ host, binding }] = found as [Found];
     const instances = this.binder.instancesOf(host);
@@ -68,18 +74,16 @@ export class FlushTargets {
   }
 
   private bindTo(
-    { entity, method }: Binding,
+    { entity, property }: Binding,
     instance: object,
     ledger: Ledger<unknown> | undefined,
   ): void {
-    const state = this.engine.entities.stateOf(entity);
-    const name = method.slice(method.lastIndexOf('.') + 1);
     const flush: FlushTarget['flush'] = async (batch, tx) => {
       this.warnOfSignals();
-      const flushing = { state, ended: false };
+      const flushing = { ended: false };
       try {
-        const host = instance as { [name: string]: AnyFunction };
-        return (await calls.run({ flushing }, () => host[name]!(batch, tx))) as undefined;
+        const host = instance as { [property: string | symbol]: AnyFunction };
+        return (await calls.run({ flushing }, () => host[property]!(batch, tx))) as undefined;
       } finally {
         flushing.ended = true;
       }
@@ -112,12 +116,12 @@ function of({ entity }: Policy, found: readonly Found[]): Found[] {
   return found.filter(({ binding }) => binding.entity.name === entity);
 }
 
-function missing(entity: string): Fault {
+function missing(entity: string, at: string): Fault {
   return {
     code: 'CACHE_FLUSH_MISSING',
     problem: `entity '${entity}' is written behind, and no method writes its batches.`,
-    at: `entity '${entity}'`,
-    fix: 'put @Flushes(entity, { ledger }) on the method of a provider that does.',
+    at,
+    fix: 'put @Flushes on the method of a provider that writes them: @Flushes(Views, { ledger: ShopLedger }), or @Flushes(Notes) where writing twice does no harm.',
   };
 }
 
@@ -136,7 +140,8 @@ function ambiguous(entity: string, places: readonly string[], instances: number)
 function scoped(places: readonly string[]): Fault {
   return {
     code: 'CACHE_FLUSH_SCOPED',
-    problem: 'a method that writes batches stands in a class of which there is one per request.',
+    problem:
+      'a method that writes batches stands in a class of which there is not one, but one per request or per class that injects it.',
     at: places.join(', '),
     why: 'batches are written outside of requests.',
     fix: 'move it to a provider in default scope that injects nothing request-scoped.',
@@ -146,9 +151,9 @@ function scoped(places: readonly string[]): Fault {
 function unprovided(token: { name: string }, binding: Binding): Fault {
   return {
     code: 'CACHE_LEDGER_MISSING',
-    problem: `${token.name} is not provided, or one per request.`,
+    problem: `${token.name} is not provided, or not once for the application.`,
     at: placeOf(binding),
-    fix: `add ${token.name} to the providers of a module, in default scope.`,
+    fix: `add ${token.name} to the providers of a module; make it @Injectable() in default scope, injecting nothing request-scoped.`,
   };
 }
 

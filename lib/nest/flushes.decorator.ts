@@ -38,12 +38,16 @@ export function Flushes(entity: AnyEntity, options: unknown = {}): MethodDecorat
   return decorate('Flushes', entity, (fault) => {
     const { ledger, atLeastOnce, ...rest } = (options ?? {}) as { [name: string]: unknown };
     const token = ledger as LedgerToken<unknown> | undefined;
+    // Named and undefined: a class after a circle of imports.
+    const named = Object.hasOwn(options ?? {}, 'ledger');
     const isLedger =
-      token === undefined || (typeof token === 'function' && token.prototype instanceof Ledger);
+      (token === undefined && !named) ||
+      (typeof token === 'function' && token.prototype instanceof Ledger);
     if (
       !isLedger ||
       Object.keys(rest).length > 0 ||
-      ![undefined, true].includes(atLeastOnce as never)
+      ![undefined, true].includes(atLeastOnce as never) ||
+      (named && atLeastOnce === true)
     ) {
       fault(
         `@Flushes expected { ledger } with a class that extends Ledger, or { atLeastOnce: true }, got ${isLedger ? show(options) : show(ledger)}.`,

@@ -1,5 +1,5 @@
 import type { EntityKey } from '../contract/entity.js';
-import { idOf, idsOf } from '../entry/key.js';
+import { idOf, idsOf, ownKey } from '../entry/key.js';
 import { CacheUsageError } from '../errors/cache.error.js';
 import { show } from '../errors/wording.js';
 import { calls } from '../read/call-context.js';
@@ -56,8 +56,9 @@ export class WritingCalls {
     try {
       const { entity } = binding;
       const key = binding.mutates!.key(...args);
-      const own = Array.isArray(key) ? ([...key] as unknown as EntityKey) : key;
-      idOf(own, entity.name);
+      idOf(key, entity.name);
+      // The method may change its arguments.
+      const own = ownKey(key);
       return async (mutation) => {
         try {
           return await mutate(this.engine, entity, own, mutation);

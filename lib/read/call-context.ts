@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setMaxListeners } from 'node:events';
+import { NOTHING_CACHED } from '../contract/acceptance.js';
 import type { OriginCap } from '../coordination/origin-cap.js';
 import { CacheUsageError } from '../errors/cache.error.js';
 import { show } from '../errors/wording.js';
@@ -72,7 +73,7 @@ function checkedTtl(ttl: Duration): number {
 export interface CallContext extends Trace, Accepted {
   readonly load?: LoadFrame;
   /** The batch that is being written by this call. */
-  readonly flushing?: { readonly state: EntityState; readonly ended: boolean };
+  readonly flushing?: { readonly ended: boolean };
 }
 
 /** How long past its soft expiry a value may be: 0 is nothing stale, `-Infinity` nothing cached. */
@@ -84,9 +85,24 @@ export interface Accepted {
   readonly writesThrough?: ReadonlySet<EntityState>;
 }
 
+/** Whether the call is made by what writes a batch. */
+export function isFlushing(context: CallContext | undefined): boolean {
+  return context?.flushing?.ended === false;
+}
+
+/** Whether an entry of the entity is being loaded by this call. */
+export function isLoading(context: CallContext | undefined, state: EntityState): boolean {
+  for (let frame = loadAround(context); frame !== undefined; frame = frame.outer) {
+    if (frame.state === state && !frame.ended) return true;
+  }
+  return false;
+}
+
 /** What a call accepts of an entity, within its contract; `undefined` leaves it to the contract. */
 export function accepted(context: CallContext | undefined, state: EntityState): number | undefined {
   if (context === undefined) return undefined;
+  // What is cached has what is just being written, and what the source says has not.
+  if (state.pending !== undefined && isFlushing(context)) return NOTHING_CACHED;
   const asked = context.accepts?.get(state) ?? context.acceptsAll;
   return asked === undefined ? undefined : Math.min(asked, state.mostPatientMs);
 }

@@ -11,7 +11,15 @@ import type { EntityState } from '../store/entity-state.js';
 import type { TagTable } from '../store/tag-table.js';
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
-import { accepted, calls, currentLoad, isOwnLoad, type CallContext } from './call-context.js';
+import {
+  accepted,
+  calls,
+  currentLoad,
+  isFlushing,
+  isOwnLoad,
+  loadAround,
+  type CallContext,
+} from './call-context.js';
 import type { Load, Loader } from './loader.js';
 
 /**
@@ -148,6 +156,10 @@ export class Reader {
   ): { flight: Promise<CacheRecord>; joined: boolean } {
     const { entity } = state.policy;
     this.leaveBehind(state, id, now);
+    // It waits for a batch, which waits for the load that this call is part of.
+    if (state.pending?.closes(id) && loadAround(context) !== undefined) {
+      this.flights.poison(entity, id);
+    }
     let joined = true;
     const flight = this.flights.fly(entity, id, (flight) => {
       joined = false;
@@ -282,9 +294,8 @@ export class Reader {
 }
 
 function detourOf(state: EntityState, id: string, context: CallContext | undefined) {
+  // A load may wait until a batch is written, and two that load from each other would wait for ever.
+  if (state.pending !== undefined && isFlushing(context)) return 'own flush';
   if (accepted(context, state) === NOTHING_CACHED) return 'context';
-  // A load would wait until the batch is written, which waits for this call.
-  const flushing = context?.flushing;
-  if (flushing?.state === state && !flushing.ended) return 'own flush';
   return isOwnLoad(context, state, id) ? 'own load' : undefined;
 }

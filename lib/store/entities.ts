@@ -56,6 +56,12 @@ export class Entities {
     return [...faults, ...this.overrides.faults(names)];
   }
 
+  /** Where an entity is used, for a report. */
+  placeOf(name: string): string {
+    const entity = [...this.states.keys()].find((known) => known.name === name);
+    return entity === undefined ? `entity '${name}'` : this.placesOf(entity);
+  }
+
   /** The policies in force. */
   policies(): Policy[] {
     return [...this.states.values()].map(({ policy }) => policy);

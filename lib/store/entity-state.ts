@@ -27,6 +27,8 @@ export interface PendingWrites {
   visit(id: string, inner: boolean): Visit;
   /** The value under a key, given what the source says; nothing if the two do not go together. */
   over(id: string, said: unknown): { readonly value: unknown } | undefined;
+  /** Whether the key is about to be written, and new loads of it wait until it is. */
+  closes(id: string): boolean;
   /** Whether something waits under the key; or, asked for that, something that does not depend on the source. */
   holds(id: string, what: 'anything' | 'a value'): boolean;
 }

@@ -73,7 +73,8 @@ export class Writer {
       const { value, said } = await this.loader.loadAlone(state, id, asked, context);
       if (said.skipped) state.tickets.abandon(write.ticket);
       else this.stored(write, id, value, said);
-      return state.pending?.over(id, value)?.value ?? value;
+      const seen = state.pending?.over(id, value);
+      return seen === undefined ? value : seen.value;
     } catch (error) {
       state.tickets.abandon(write.ticket);
       throw error;

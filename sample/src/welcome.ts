@@ -13,5 +13,7 @@ curl -s -w '\\n' ${shop}/profiles/u1; curl -s -X PATCH -d name=Grace ${shop}/pro
 
 3. Ten read a product at once, which nobody has read before. One of them asks the database, ten are answered.
 curl -s -w '\\n' ${shop}/database; curl --no-progress-meter -Z --parallel-immediate -o /dev/null -w '%{http_code} ' '${shop}/products/2?[1-10]'; curl -s -w '\\n' ${shop}/database
+
+More to try, such as views that are written in batches: sample/README.md
 `;
 }

@@ -1,6 +1,6 @@
 // Installs the peers if they are missing or older than their lock, then measures all subjects, one program after
 // another. A subject that cannot be measured is a line of the report; nothing here fails.
-import { execSync } from 'node:child_process';
+import { execFileSync, execSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import bytes from './bytes.mjs';
@@ -27,6 +27,13 @@ console.log(`node ${process.version}; numbers of this machine now: read the rati
 console.log(peers.map((name) => `${name} ${packages[`node_modules/${name}`].version}`).join(', '));
 
 for (const [file, program] of Object.entries({ hit, bytes, stampede })) await run(file, program);
+
+console.log('\nWrite-behind');
+try {
+  execFileSync(process.execPath, ['--expose-gc', `${here}write-behind.mjs`], { stdio: 'inherit' });
+} catch {
+  console.log('  not measured');
+}
 
 async function run(file, { title, tasks, rounds, unit, row }) {
   console.log(`\n${title}`);

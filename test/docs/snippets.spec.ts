@@ -7,10 +7,13 @@ const pages = [
   'ARCHITECTURE.md',
   ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`),
 ];
-const SNIPPET = /(<!-- snippet: ([^#\s]+)#([\w-]+) -->\n\n```ts\n)[\s\S]*?(```\n)/g;
+/** A region of a file, or all of it. */
+const SNIPPET = /(<!-- snippet: ([^#\s]+)(?:#([\w-]+))? -->\n\n```ts\n)[\s\S]*?(```\n)/g;
 
-function region(file: string, name: string): string {
-  const lines = readFileSync(join(root, file), 'utf8').split('\n');
+function region(file: string, name: string | undefined): string {
+  const text = readFileSync(join(root, file), 'utf8');
+  if (name === undefined) return text;
+  const lines = text.split('\n');
   const start = lines.findIndex((line) => line.trim() === `// #region ${name}`);
   const end = lines.findIndex((line, i) => i > start && line.trim() === '// #endregion');
   if (start < 0 || end < 0) throw new Error(`${file} has no region ${name}`);
@@ -27,7 +30,7 @@ describe.each(pages)('%s', (page) => {
     const text = readFileSync(join(root, page), 'utf8');
     const wanted = text.replace(
       SNIPPET,
-      (_, head: string, file: string, name: string, tail: string) =>
+      (_, head: string, file: string, name: string | undefined, tail: string) =>
         head + region(file, name) + tail,
     );
     if (process.env.UPDATE_DOCS === '1') writeFileSync(join(root, page), wanted);

@@ -413,6 +413,15 @@ function everywhere(given: () => SqlLedger<any>): void {
     expect(await written(ledger)).toHaveLength(batches.length + 1);
   });
 
+  it('knows a batch again in the transaction that applies it', async () => {
+    for (const each of [batch(0, 3), batch(3, 5)]) {
+      const again = flush(ledger, each, async (tx) =>
+        expect(await ledger.advance(tx, each)).toBe('duplicate'),
+      );
+      expect(await again).toBe('advanced');
+    }
+  });
+
   it('has not applied a batch whose transaction was rolled back', async () => {
     await expect(flush(ledger, batch(0, 3), fails)).rejects.toBe(lost);
     expect(await flush(ledger, batch(0, 3))).toBe('advanced');

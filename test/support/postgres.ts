@@ -11,11 +11,12 @@ import pg from 'pg';
 export interface TestPostgres {
   /** For every client that takes a connection string. */
   readonly url: string;
-  /** Ends it with everything in it, whoever is still connected. */
+  /** Ends it with everything in it. Waits a while for clients to leave, then ends it under those who stay. */
   stop(): Promise<void>;
 }
 
 const READY_WITHIN_MS = 60_000;
+const LEFT_WITHIN_MS = 5_000;
 
 /** Whether there is one to be had; asked before the tests are declared, so that they are shown as skipped. */
 export function hasPostgres(): boolean {
@@ -43,7 +44,10 @@ async function createSchema(database: string): Promise<TestPostgres> {
   await run(database, `CREATE SCHEMA ${schema}`);
   const url = new URL(database);
   url.searchParams.set('options', `-c search_path=${schema}`);
-  return { url: url.href, stop: () => run(database, `DROP SCHEMA ${schema} CASCADE`) };
+  const stop = async () => {
+    await run(database, `DROP SCHEMA ${schema} CASCADE`);
+  };
+  return { url: url.href, stop };
 }
 
 async function startServer(bin: string, durable: boolean): Promise<TestPostgres> {
@@ -69,7 +73,12 @@ async function startServer(bin: string, durable: boolean): Promise<TestPostgres>
     await server.stop();
     throw error;
   }
-  return { url, stop: server.stop };
+  const stop = async () => {
+    // A server that does not answer is ended all the same.
+    await left(url).catch(() => undefined);
+    await server.stop();
+  };
+  return { url, stop };
 }
 
 /**
@@ -98,7 +107,8 @@ function serve(command: string, options: string[], as: { cwd: string }) {
 async function ready(url: string, server: { log(): string }): Promise<void> {
   for (const deadline = Date.now() + READY_WITHIN_MS; ; await setTimeout(20)) {
     try {
-      return await run(url, 'SELECT 1');
+      await run(url, 'SELECT 1');
+      return;
     } catch (error) {
       if (Date.now() > deadline) {
         throw new Error(`PostgreSQL did not start. It said:\n${server.log()}`, { cause: error });
@@ -107,11 +117,20 @@ async function ready(url: string, server: { log(): string }): Promise<void> {
   }
 }
 
-async function run(url: string, sql: string): Promise<void> {
+/** A pool calls itself ended while its connections still say goodbye; an error then would be nobody's. */
+async function left(url: string): Promise<void> {
+  const others = `SELECT FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`;
+  for (const deadline = Date.now() + LEFT_WITHIN_MS; Date.now() < deadline; await setTimeout(10)) {
+    if ((await run(url, others)) === 0) return;
+  }
+}
+
+/** How many rows it gave or changed. */
+async function run(url: string, sql: string): Promise<number> {
   const client = new pg.Client(url);
   try {
     await client.connect();
-    await client.query(sql);
+    return (await client.query(sql)).rowCount ?? 0;
   } finally {
     await client.end();
   }

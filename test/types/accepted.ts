@@ -29,6 +29,39 @@ import {
   staleWhileRevalidate,
   WriteThrough,
   writeThrough,
+  acceptStale,
+  add,
+  CacheFlushTimeoutError,
+  CacheJournalFullError,
+  CacheMutationRejectedError,
+  counter,
+  Flushes,
+  Ledger,
+  ledgerSchema,
+  OverrideStrategy,
+  remove,
+  set,
+  SqlLedger,
+  WriteBehind,
+  writeBehind,
+  type AddMutation,
+  type BatchPosition,
+  type BuriedRow,
+  type DeadLetter,
+  type FlushBatch,
+  type Flushed,
+  type FlushEntry,
+  type JournalOf,
+  type JournalStatus,
+  type LedgerVerdict,
+  type Mutation,
+  type Receipt,
+  type RemoveMutation,
+  type RetryOptions,
+  type SetMutation,
+  type SqlDialect,
+  type StrategyOverride,
+  type WriteBehindOptions,
 } from 'nestjs-cache-contract';
 
 export interface UserProfile {
@@ -83,6 +116,13 @@ export const Users = entity<User>('user', {
 });
 /** Built-in types have methods and need no `revive`. */
 export const Builtins = entity<Date | Map<string, bigint> | Uint8Array | readonly string[]>('b', {
+  maxStaleness: '1d',
+  read: readThrough({ ttl: '1h' }),
+  write: external(),
+});
+
+/** A property that may be left out is no method. */
+export const Optionals = entity<{ text: string; note?: string; tags?: string[] } | null>('o', {
   maxStaleness: '1d',
   read: readThrough({ ttl: '1h' }),
   write: external(),
@@ -268,6 +308,181 @@ export class ProfileController {
   one(@Param('id') id: string): Promise<UserProfile | null> {
     return this.shop.byArgument(id);
   }
+}
+
+// --- writing behind
+
+export const Views = entity<number, number>('view', counter());
+/** Sums of a value that may be nothing. */
+export const Balances = entity<bigint | null, [account: string, currency: string]>('balance', {
+  maxStaleness: '1m',
+  read: readThrough({ ttl: '20s' }),
+  write: writeBehind({
+    merge: 'sum',
+    flushEvery: '250ms',
+    maxBatch: 100,
+    maxPending: 1_000,
+    shards: 4,
+    flushTimeout: 2_000,
+    retry: { attempts: 3, delay: '100ms', maxDelay: '10s' },
+  }),
+});
+export const Drafts = entity<{ text: string } | null>('draft', {
+  maxStaleness: '1m',
+  read: readThrough({ ttl: '20s' }),
+  write: writeBehind(),
+});
+/** A number of which the last one counts. */
+export const Scores = entity<number>('score', {
+  maxStaleness: '1m',
+  read: readThrough({ ttl: '20s' }),
+  write: writeBehind({ merge: 'lastWrite' }),
+});
+export const behindOptions: WriteBehindOptions = { retry: {} };
+export const retryOptions: RetryOptions = { attempts: 1 };
+
+export interface ShopTx {
+  run(sql: string, values: readonly unknown[]): Promise<object[]>;
+}
+@Injectable()
+export class ShopLedger extends SqlLedger<ShopTx> {
+  constructor(dialect: SqlDialect = 'postgres') {
+    super(dialect);
+  }
+  transaction<T>(work: (tx: ShopTx) => Promise<T>): Promise<T> {
+    return query();
+  }
+  query(tx: ShopTx, sql: string, values: readonly (string | number)[]): Promise<object[]> {
+    return tx.run(sql, values);
+  }
+}
+@Injectable()
+export class OtherLedger extends Ledger<{ other: true }> {
+  transaction<T>(work: (tx: { other: true }) => Promise<T>): Promise<T> {
+    return work({ other: true });
+  }
+  async advance(tx: { other: true }, batch: BatchPosition): Promise<LedgerVerdict> {
+    return batch.previousSeq === 0 ? 'advanced' : 'duplicate';
+  }
+  async bury(tx: { other: true }, rows: readonly BuriedRow[]): Promise<void> {}
+  async exhume(tx: { other: true }, row: Pick<BuriedRow, 'id'>): Promise<boolean> {
+    return row.id !== '';
+  }
+  async buried(): Promise<readonly BuriedRow[]> {
+    return [];
+  }
+}
+export const schema: readonly string[] = ledgerSchema('sqlite');
+
+@Injectable()
+export class Counting {
+  @WriteBehind(Views)
+  async view(id: number) {
+    return add(1);
+  }
+  @WriteBehind(Views, (id: number) => id)
+  async correct(id: number, to: number | undefined): Promise<Mutation<number>> {
+    return to === undefined ? add(-1) : set(to);
+  }
+  @WriteBehind(Balances, (account: string) => [account, 'EUR'])
+  async pay(account: string, cents: bigint) {
+    return cents === 0n ? remove() : add(cents);
+  }
+  @WriteBehind(Drafts, (id: string) => id)
+  async save(id: string, text: string) {
+    return text === '' ? remove() : set({ text });
+  }
+  /** `set(null)` is another way to say that there is nothing. */
+  @WriteBehind(Drafts)
+  async clear(id: string) {
+    return set(null);
+  }
+  @WriteBehind(Scores, (id: string) => id)
+  @Invalidates(Profiles, {
+    key: (id: string) => id,
+    when: (said: { op: string }) => said.op === 'set',
+  })
+  async score(id: string, points: number): Promise<SetMutation<number>> {
+    return set(points);
+  }
+
+  @Flushes(Views, { ledger: ShopLedger })
+  async persistViews({ entries }: FlushBatch<typeof Views>, tx: ShopTx): Promise<void> {
+    for (const entry of entries) {
+      if (entry.op === 'add') await tx.run('…', [entry.key.toFixed(), entry.by + 1n]);
+      else await tx.run('…', [entry.key, entry.value.toFixed()]);
+    }
+  }
+  @Flushes(Balances, { ledger: OtherLedger })
+  async persistBalances(
+    batch: FlushBatch<typeof Balances>,
+    { other }: { other: true },
+  ): Promise<Flushed> {
+    const [first] = batch.entries;
+    if (first?.op === 'remove') return { rejected: [{ key: first.key, reason: 'never' }] };
+    if (first?.op === 'set') return void (first.value + 1n);
+    return first === undefined
+      ? undefined
+      : { rejected: [{ key: first.key, reason: `${first.by}` }] };
+  }
+  /** Who does not need the transaction need not take it. */
+  @Flushes(Scores, { ledger: ShopLedger })
+  async persistScores({ id, attempt, signal }: FlushBatch<typeof Scores>): Promise<void> {
+    signal.throwIfAborted();
+    console.log(id.length, attempt.toFixed());
+  }
+  @Flushes(Drafts)
+  async persistDrafts({ entries }: FlushBatch<typeof Drafts>): Promise<Flushed> {
+    const texts: string[] = entries.map((entry) => (entry.op === 'set' ? entry.value.text : ''));
+    return { rejected: [] };
+  }
+}
+
+export const told: StrategyOverride = { write: writeThrough() };
+@Controller('counters')
+@OverrideStrategy({ write: writeThrough() })
+export class CounterController {
+  constructor(
+    @InjectCache(Views) private readonly views: CacheOf<typeof Views>,
+    private readonly cache: EntityCache,
+  ) {}
+
+  @OverrideStrategy(Views, { read: bypass(), write: writeThrough() })
+  @OverrideStrategy(Drafts, { read: acceptStale('10s') })
+  async all(): Promise<void> {
+    const added: AddMutation<number> = await this.views.mutate(1, add(1));
+    const receipt: Receipt | undefined = added.receipt;
+    const removed: RemoveMutation = await this.cache.mutate(Drafts, 'a', remove());
+    const written: SetMutation<{ text: string }> = await this.cache.mutate(
+      Drafts,
+      'a',
+      set({ text: 'x' }),
+    );
+    await this.cache.mutate(Balances, ['a', 'EUR'], add(5n));
+    const journal: JournalOf<typeof Views> = this.views.journal();
+    const { accepted, pending, flushed, duplicates, dead }: JournalStatus = journal.status();
+    await journal.flush();
+    const letters: DeadLetter<typeof Drafts>[] = await this.cache.journal(Drafts).deadLetters();
+    for (const letter of letters) {
+      const [key, reason, at]: [string, string, Date] = [
+        letter.key,
+        letter.reason,
+        letter.buriedAt,
+      ];
+      if (letter.op === 'set') console.log(letter.value.text);
+      const again: boolean = await this.cache.journal(Drafts).retry(letter.id);
+      const gone: boolean = await this.cache.journal(Drafts).discard(letter.id);
+    }
+    for (const letter of await journal.deadLetters()) {
+      if (letter.op === 'add') console.log(Number(letter.by));
+    }
+  }
+}
+
+export function waitMs(error: unknown): number {
+  if (error instanceof CacheJournalFullError) return error.retryAfterMs;
+  if (error instanceof CacheFlushTimeoutError) return error.flushTimeoutMs;
+  return error instanceof CacheMutationRejectedError ? error.reason.length : 0;
 }
 
 // --- calls

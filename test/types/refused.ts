@@ -18,15 +18,35 @@ import {
   WriteThrough,
   writeThrough,
   currentLoad,
+  add,
+  Flushes,
+  ledgerSchema,
+  OverrideStrategy,
+  remove,
+  set,
+  WriteBehind,
+  writeBehind,
+  type DeadLetter,
+  type FlushBatch,
+  type Flushed,
+  type Mutation,
+  type StrategyOverride,
 } from 'nestjs-cache-contract';
 import {
   Articles,
+  Balances,
+  Drafts,
   Permissions,
   Products,
   Profiles,
+  Scores,
+  ShopLedger,
+  OtherLedger,
+  Views,
   Visits,
   type Article,
   type Product,
+  type ShopTx,
   type User,
   type UserProfile,
 } from './accepted.js';
@@ -363,6 +383,200 @@ export class Methods {
     return query();
   }
 }
+
+// --- writing behind: contracts
+
+// @ts-expect-error sums of text
+entity<string>('s', { maxStaleness: '1m', read, write: writeBehind({ merge: 'sum' }) });
+// @ts-expect-error sums of objects
+entity<UserProfile>('s', { maxStaleness: '1m', read, write: writeBehind({ merge: 'sum' }) });
+// @ts-expect-error sums of a number or a text
+entity<number | string>('s', { maxStaleness: '1m', read, write: writeBehind({ merge: 'sum' }) });
+// @ts-expect-error a way to merge that does not exist
+writeBehind({ merge: 'max' });
+// @ts-expect-error an option of write-behind that does not exist
+writeBehind({ interval: '1s' });
+// @ts-expect-error a malformed duration of write-behind
+writeBehind({ flushEvery: 'often' });
+// @ts-expect-error an option of retrying that does not exist
+writeBehind({ retry: { times: 3 } });
+// @ts-expect-error a database that has no ledger
+ledgerSchema('mysql');
+
+// --- writing behind: mutations
+
+// @ts-expect-error a sum of text
+add('1');
+// @ts-expect-error removing what is never nothing
+export const removed: Mutation<number> = remove();
+// @ts-expect-error adding to a text
+export const addedText: Mutation<string | null> = add(1);
+// @ts-expect-error adding to an object
+export const addedObject: Mutation<{ count: number }> = add(1);
+// @ts-expect-error adding a bigint to a number
+export const addedBig: Mutation<number> = add(1n);
+// @ts-expect-error adding a number to a bigint
+export const addedSmall: Mutation<bigint> = add(1);
+// @ts-expect-error setting another value
+export const setOther: Mutation<number> = set('1');
+// @ts-expect-error setting nothing where there is always something
+export const setNothing: Mutation<number> = set(null);
+
+// --- writing behind: methods
+
+export class Behind {
+  // @ts-expect-error a description that is the value itself
+  @WriteBehind(Drafts)
+  async valueItself(id: string): Promise<{ text: string } | null> {
+    return null;
+  }
+  // @ts-expect-error a description of another value
+  @WriteBehind(Drafts)
+  async otherValue(id: string) {
+    return set({ title: 'x' });
+  }
+  // @ts-expect-error a removal where there is always something
+  @WriteBehind(Views)
+  async removal(id: number) {
+    return remove();
+  }
+  // @ts-expect-error an addition to an object
+  @WriteBehind(Drafts)
+  async addition(id: string) {
+    return add(1);
+  }
+  // @ts-expect-error a bigint added to a number
+  @WriteBehind(Views)
+  async bigAddition(id: number) {
+    return add(1n);
+  }
+  // @ts-expect-error a number added to a bigint
+  @WriteBehind(Balances, (account: string) => [account, 'EUR'])
+  async smallAddition(account: string) {
+    return add(1);
+  }
+  // @ts-expect-error a description that may be nothing
+  @WriteBehind(Views)
+  async perhaps(id: number): Promise<Mutation<number> | undefined> {
+    return undefined;
+  }
+  // @ts-expect-error a description without a promise
+  @WriteBehind(Views)
+  sync(id: number) {
+    return add(1);
+  }
+  // @ts-expect-error a description of two arguments and no key function
+  @WriteBehind(Views)
+  async two(id: number, by: number) {
+    return add(by);
+  }
+  // @ts-expect-error a description under a key of another type
+  @WriteBehind(Views)
+  async otherKey(id: string) {
+    return add(1);
+  }
+  // @ts-expect-error a key function of other arguments for a description
+  @WriteBehind(Views, (id: string) => Number(id))
+  async otherArguments(id: number) {
+    return add(1);
+  }
+  // @ts-expect-error a key function that makes another key for a description
+  @WriteBehind(Views, (id: number) => `${id}`)
+  async otherMadeKey(id: number) {
+    return add(1);
+  }
+  // @ts-expect-error a static description
+  @WriteBehind(Views)
+  static async ofClass(id: number) {
+    return add(1);
+  }
+
+  // @ts-expect-error a batch of another entity
+  @Flushes(Views, { atLeastOnce: true })
+  async otherBatch(batch: FlushBatch<typeof Drafts>): Promise<void> {}
+  // @ts-expect-error a transaction of another ledger
+  @Flushes(Views, { ledger: OtherLedger })
+  async otherTx(batch: FlushBatch<typeof Views>, tx: ShopTx): Promise<void> {}
+  // @ts-expect-error a transaction without a ledger
+  @Flushes(Scores)
+  async noTx(batch: FlushBatch<typeof Scores>, tx: ShopTx): Promise<void> {}
+  // @ts-expect-error flushing without a promise
+  @Flushes(Scores)
+  syncFlush(batch: FlushBatch<typeof Scores>): void {}
+  // @ts-expect-error flushing that resolves to a number of rows
+  @Flushes(Scores)
+  async rows(batch: FlushBatch<typeof Scores>): Promise<number> {
+    return 1;
+  }
+  // @ts-expect-error rejected keys without a reason
+  @Flushes(Scores)
+  async noReason({ entries }: FlushBatch<typeof Scores>) {
+    return { rejected: entries.map(({ key }) => ({ key })) };
+  }
+  // @ts-expect-error an option of flushing that does not exist
+  @Flushes(Scores, { atMostOnce: true })
+  async atMost(batch: FlushBatch<typeof Scores>): Promise<void> {}
+  // @ts-expect-error a no to writing at least once
+  @Flushes(Scores, { atLeastOnce: false })
+  async notAtLeast(batch: FlushBatch<typeof Scores>): Promise<void> {}
+  // @ts-expect-error an instance where the class of a ledger belongs
+  @Flushes(Scores, { ledger: new ShopLedger() })
+  async instance(batch: FlushBatch<typeof Scores>, tx: ShopTx): Promise<void> {}
+  // @ts-expect-error a class that is no ledger
+  @Flushes(Scores, { ledger: Map })
+  async noLedger(batch: FlushBatch<typeof Scores>): Promise<void> {}
+
+  @Flushes(Views, { ledger: ShopLedger })
+  async entries({ entries }: FlushBatch<typeof Views>): Promise<Flushed> {
+    for (const entry of entries) {
+      // @ts-expect-error the value of an entry that may be a sum
+      console.log(entry.value);
+      // @ts-expect-error a removal of what is never nothing
+      if (entry.op === 'remove') return;
+      // @ts-expect-error a sum taken for a number
+      if (entry.op === 'add') console.log(entry.by * 2);
+      // @ts-expect-error an entry that is changed
+      entry.seq = 1;
+    }
+    // @ts-expect-error a batch that is changed
+    entries.push(entries[0]!);
+    return undefined;
+  }
+  drafts(letter: DeadLetter<typeof Drafts>): void {
+    // @ts-expect-error a sum of an entity that has none
+    if (letter.op === 'add') return;
+    // @ts-expect-error the value of a letter that may be a removal
+    console.log(letter.value);
+    // @ts-expect-error a key of another entity
+    const key: number = letter.key;
+  }
+}
+
+// @ts-expect-error an override of nothing
+OverrideStrategy({});
+// @ts-expect-error an override of one entity by nothing
+OverrideStrategy(Views, {});
+// @ts-expect-error an override by write-behind
+OverrideStrategy(Views, { write: writeBehind() });
+// @ts-expect-error an override by a strategy that is not called
+OverrideStrategy(Views, { write: writeThrough });
+// @ts-expect-error a read strategy where an acceptance belongs
+export const strategy: StrategyOverride = { read };
+
+// @ts-expect-error mutate with a removal of what is never nothing
+void cache.mutate(Views, 1, remove());
+// @ts-expect-error mutate with a key of another type
+void cache.mutate(Views, '1', add(1));
+// @ts-expect-error mutate with another value
+void cache.mutate(Drafts, 'a', set('x'));
+// @ts-expect-error mutate with a bigint where numbers are
+void cache.mutate(Views, 1, add(1n));
+// @ts-expect-error mutate with the value itself
+void cache.of(Drafts).mutate('a', { text: 'x' });
+// @ts-expect-error a facade that mutates a key of another type
+void cache.of(Views).mutate('1', add(1));
+// @ts-expect-error a dead letter where its id belongs
+void cache.journal(Views).retry({ id: 'x' });
 
 // --- calls
 

@@ -12,6 +12,7 @@ import {
 } from './flush-batch.js';
 import type { Entry, Segment } from './journal.js';
 import type { Ledger } from './ledger.js';
+import { findPoison, writeSingly, type Trial } from './poison.js';
 import type { TimeLimit } from './time-limit.js';
 
 /** Who writes the batches of an entity. */
@@ -23,9 +24,19 @@ export interface FlushTarget {
 export interface Attempt {
   readonly number: number;
   readonly signal: AbortSignal;
-  /** Written in the same transaction, after the effects of the batch. */
-  readonly inside?: (tx: unknown) => Promise<void>;
+  /** Done in the same transaction, after the effects of the batch; false if they are not to be. */
+  readonly inside?: (tx: unknown) => Promise<boolean>;
 }
+
+/** What happened to a mutation whose caller waits, and to nothing else: it is not written, and that is known. */
+export class Withdrawn extends Error {
+  constructor(readonly because: Error) {
+    super(because.message);
+  }
+}
+
+/** What was to be written in the same transaction was not possible any more. */
+export const NOT_ANY_MORE = new Error('It is not there any more.');
 
 export interface Written {
   readonly verdict: 'applied' | 'duplicate' | 'regressed';
@@ -50,11 +61,19 @@ export class BatchWriter {
     private readonly limit: TimeLimit,
   ) {}
 
-  /** `singly`: the batch failed too often as a whole, so what in it cannot be written is to be found. */
-  async write(segment: Segment, attempt: Attempt, singly: boolean): Promise<Written> {
+  /**
+   * `witnesses`: given where the batch failed too often as a whole, so that what in it cannot be written is to be found.
+   * They wait behind it.
+   */
+  async write(
+    segment: Segment,
+    attempt: Attempt,
+    witnesses: readonly Entry[] | undefined,
+  ): Promise<Written> {
     const { ledger } = this.target;
-    if (ledger === undefined) return this.writeUnguarded(segment, attempt, singly);
-    const found = singly ? await this.findRefusals(ledger, segment, attempt) : [];
+    if (ledger === undefined) return this.writeUnguarded(segment, attempt, witnesses);
+    const trial: Trial = (entries) => this.trial(ledger, segment, entries, attempt);
+    const found = witnesses && (await findPoison(segment.entries, witnesses, trial));
     return this.transaction(ledger, attempt, async (tx, attempt) => {
       const verdict = await ledger.advance(tx, this.position(segment));
       if (verdict === 'duplicate' || verdict === 'regressed') return { verdict, buried: [] };
@@ -63,12 +82,11 @@ export class BatchWriter {
           `The ledger says that a part of batch ${this.idOf(segment)} is written already.`,
         );
       }
-      const refusals = [
-        ...found,
-        ...(await this.call(segment, without(segment, found), attempt, tx)),
-      ];
+      const entries = without(segment, found);
+      const refusals = [...(found ?? []), ...(await this.call(segment, entries, attempt, tx))];
       await this.bury(segment, refusals, tx);
-      await attempt.inside?.(tx);
+      if ((await attempt.inside?.(tx)) === false) throw new Withdrawn(NOT_ANY_MORE);
+      await this.confirm(ledger, segment, tx);
       return { verdict: 'applied', buried: refusals.map(({ entry }) => entry) };
     });
   }
@@ -76,67 +94,22 @@ export class BatchWriter {
   private async writeUnguarded(
     segment: Segment,
     attempt: Attempt,
-    singly: boolean,
+    witnesses: readonly Entry[] | undefined,
   ): Promise<Written> {
-    const refusals = singly
-      ? await this.writeSingly(segment, attempt)
-      : await this.callInTime(segment, segment.entries, attempt);
+    const { entries } = segment;
+    // Else what else is in the batch would be written again and again.
+    this.deadLetters.expect(entries.length);
+    const refusals =
+      witnesses === undefined
+        ? await this.callInTime(this.idOf(segment), entries, attempt)
+        : await writeSingly(entries, witnesses, async (entry) => {
+            attempt.signal.throwIfAborted();
+            // An id of its own: who remembers ids would take it for the batch.
+            return this.callInTime(`${this.idOf(segment)}:${entry.seq}`, [entry], attempt);
+          });
+    attempt.signal.throwIfAborted();
     await this.bury(segment, refusals, undefined);
-    await attempt.inside?.(undefined);
     return { verdict: 'applied', buried: refusals.map(({ entry }) => entry) };
-  }
-
-  /** Without transactions there is nothing to undo: what works is written, perhaps for the second time. */
-  private async writeSingly(segment: Segment, attempt: Attempt): Promise<Refusal[]> {
-    const refusals: Refusal[] = [];
-    let failure: { error: unknown } | undefined;
-    for (const entry of segment.entries) {
-      try {
-        refusals.push(...(await this.callInTime(segment, [entry], attempt)));
-      } catch (error) {
-        attempt.signal.throwIfAborted();
-        failure = { error };
-        refusals.push({ entry, reason: reasonOf(error) });
-      }
-    }
-    // If nothing at all could be written it is the target that fails.
-    if (failure !== undefined && refusals.length === segment.entries.length) throw failure.error;
-    return refusals;
-  }
-
-  /**
-   * The entries without which the rest can be written, found by trials that are undone. Grown from the good ones, so
-   * that of two entries which only fail together one is found.
-   */
-  private async findRefusals(
-    ledger: Ledger<unknown>,
-    segment: Segment,
-    attempt: Attempt,
-  ): Promise<Refusal[]> {
-    let good: readonly Entry[] = [];
-    const refusals: Refusal[] = [];
-    const outage = await this.trial(ledger, segment, [], attempt);
-    if (outage !== undefined) throw outage.error;
-    const divide = async (entries: readonly Entry[]): Promise<void> => {
-      const failure = await this.trial(ledger, segment, [...good, ...entries], attempt);
-      // What took too long says nothing of the entries.
-      if (failure?.error instanceof CacheFlushTimeoutError) throw failure.error;
-      attempt.signal.throwIfAborted();
-      if (failure === undefined) {
-        good = [...good, ...entries];
-      } else if (entries.length > 1) {
-        const half = Math.ceil(entries.length / 2);
-        await divide(entries.slice(0, half));
-        await divide(entries.slice(half));
-      } else {
-        // A database that is out of reach is no fault of the entry.
-        const without = await this.trial(ledger, segment, good, attempt);
-        if (without !== undefined) throw without.error;
-        refusals.push({ entry: entries[0]!, reason: reasonOf(failure.error) });
-      }
-    };
-    if (segment.entries.length > 0) await divide(segment.entries);
-    return refusals;
   }
 
   private async trial(
@@ -148,15 +121,30 @@ export class BatchWriter {
     let went = false;
     try {
       await this.transaction(ledger, attempt, async (tx, attempt) => {
-        await ledger.advance(tx, this.position(segment));
+        const verdict = await ledger.advance(tx, this.position(segment));
         await this.call(segment, entries, attempt, tx);
+        if (verdict === 'advanced') await this.confirm(ledger, segment, tx);
         went = true;
         throw new Undo();
       });
     } catch (error) {
+      attempt.signal.throwIfAborted();
+      if (error instanceof CacheFlushTimeoutError) throw error;
       return went ? undefined : { error };
     }
     throw new Error('The ledger committed a transaction whose work was rejected.');
+  }
+
+  /**
+   * Some clients commit what a swallowed error has undone, or was never part of the transaction. Then the ledger is not
+   * where it was moved to, or its database refuses to say.
+   */
+  private async confirm(ledger: Ledger<unknown>, segment: Segment, tx: unknown): Promise<void> {
+    const verdict = await ledger.advance(tx, this.position(segment));
+    if (verdict === 'duplicate') return;
+    throw new Error(
+      `In the transaction that has just moved it, the ledger says '${verdict}' of the same batch: it was undone meanwhile.`,
+    );
   }
 
   private transaction<T>(
@@ -169,14 +157,18 @@ export class BatchWriter {
     );
   }
 
-  private callInTime(segment: Segment, entries: readonly Entry[], attempt: Attempt) {
+  private callInTime(id: string, entries: readonly Entry[], attempt: Attempt) {
     return this.limit.run(attempt.signal, (signal) =>
-      this.call(segment, entries, { ...attempt, signal }, undefined),
+      this.callAs(id, entries, { ...attempt, signal }, undefined),
     );
   }
 
-  private async call(
-    segment: Segment,
+  private call(segment: Segment, entries: readonly Entry[], attempt: Attempt, tx: unknown) {
+    return this.callAs(this.idOf(segment), entries, attempt, tx);
+  }
+
+  private async callAs(
+    id: string,
     entries: readonly Entry[],
     { number, signal }: Attempt,
     tx: unknown,
@@ -185,7 +177,7 @@ export class BatchWriter {
     if (entries.length === 0) return [];
     const { revive, entity } = this.of;
     const batch: FlushBatch<any> = {
-      id: this.idOf(segment),
+      id,
       attempt: number,
       entries: entries.map((entry) => handedOut(entry, revive)) as FlushBatch<any>['entries'],
       signal,
@@ -197,8 +189,9 @@ export class BatchWriter {
 
   private async bury(segment: Segment, refusals: readonly Refusal[], tx: unknown): Promise<void> {
     // Who waits is told, and nothing is written.
-    if (segment.awaited && refusals.length > 0) {
-      throw new CacheMutationRejectedError(this.of.entity, refusals[0]!.reason);
+    if (segment.awaited !== undefined && refusals.length > 0) {
+      const { reason } = refusals[0]!;
+      throw new Withdrawn(new CacheMutationRejectedError(this.of.entity, reason));
     }
     await this.deadLetters.bury(tx, this.idOf(segment), refusals);
   }
@@ -214,12 +207,8 @@ export class BatchWriter {
   }
 }
 
-function without({ entries }: Segment, refusals: readonly Refusal[]): readonly Entry[] {
+function without({ entries }: Segment, refusals: readonly Refusal[] = []): readonly Entry[] {
   if (refusals.length === 0) return entries;
   const refused = new Set(refusals.map(({ entry }) => entry));
   return entries.filter((entry) => !refused.has(entry));
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }

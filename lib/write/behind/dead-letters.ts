@@ -1,9 +1,12 @@
 import { deserialize, serialize } from 'node:v8';
-import type { AnyEntity, EntityKey, KeyOf } from '../../contract/entity.js';
+import type { AnyEntity, EntityKey } from '../../contract/entity.js';
 import { handedOut, type FlushEntry, type Refusal } from './flush-batch.js';
 import type { Entry, Segment } from './journal.js';
 import type { BuriedRow, Ledger } from './ledger.js';
-import type { Pending } from './pending.js';
+import { exactly, type Pending } from './pending.js';
+
+/** An `add` as callers made it: as a number where one can hold it, which JSON can as well. */
+type Counted<F> = F extends { op: 'add' } ? Omit<F, 'by'> & { readonly by: number | bigint } : F;
 
 /** A mutation that could not be written. It is kept until somebody retries or discards it. */
 export type DeadLetter<E extends AnyEntity> = {
@@ -11,7 +14,7 @@ export type DeadLetter<E extends AnyEntity> = {
   /** What the flushing method said, or threw. */
   readonly reason: string;
   readonly buriedAt: Date;
-} & FlushEntry<E>;
+} & Counted<FlushEntry<E>>;
 
 interface Of {
   readonly namespace: string;
@@ -35,16 +38,29 @@ export class DeadLetters {
     const buriedAt = new Date().toISOString();
     const rows = refusals.map(({ entry, reason }) => ({
       ...this.of,
-      id: `${batch}/${entry.seq}`,
+      id: `${batch}:${entry.seq}`,
       content: serialize({ key: entry.key, change: entry.change }).toString('base64'),
       reason: reason.slice(0, 1_000),
       buriedAt,
     }));
     if (this.ledger !== undefined) return this.ledger.bury(tx, rows);
-    if (this.rows.size + rows.length > this.mostInMemory) {
-      throw new Error(`${this.mostInMemory} dead letters are in memory, and no more fit`);
-    }
     for (const row of rows) this.rows.set(row.id, row);
+  }
+
+  /** @throws if so many more would not fit */
+  expect(more: number): void {
+    if (this.ledger !== undefined || this.rows.size + more <= this.mostInMemory) return;
+    throw new Error(`${this.rows.size} dead letters are in memory, and no more may come`);
+  }
+
+  /** Whether removing one can be part of the transaction that writes it. */
+  get transactional(): boolean {
+    return this.ledger !== undefined;
+  }
+
+  /** Puts back what was taken from memory. */
+  putBack(row: BuriedRow): void {
+    this.rows.set(row.id, row);
   }
 
   /** False if somebody else has removed it before. */
@@ -74,16 +90,28 @@ export function deadLetter<E extends AnyEntity>(
   entry: Pick<Entry, 'key' | 'change'>,
   revive: ((plain: unknown) => unknown) | undefined,
 ): DeadLetter<E> {
-  const seq = Number(row.id.slice(row.id.lastIndexOf('/') + 1));
+  const seq = Number(row.id.slice(row.id.lastIndexOf(':') + 1));
   const { id, reason, buriedAt } = row;
-  const out = handedOut(
-    { ...(entry as { key: KeyOf<E>; change: Pending }), id: '', seq, mutations: 1 },
-    revive,
-  );
-  return { ...(out as FlushEntry<E>), id, reason, buriedAt: new Date(buriedAt) };
+  const { key, change } = entry;
+  const shown =
+    change.op === 'add'
+      ? { key, seq, op: 'add', by: exactly(change.by, change.as) }
+      : handedOut({ key, change, id: '', seq, mutations: 1 }, revive && tolerant(revive));
+  return { ...(shown as Counted<FlushEntry<E>>), id, reason, buriedAt: new Date(buriedAt) };
+}
+
+/** What `revive` cannot make any more is shown as it is kept: others must not go unseen for it. */
+function tolerant(revive: (plain: unknown) => unknown): (plain: unknown) => unknown {
+  return (plain) => {
+    try {
+      return revive(plain);
+    } catch {
+      return plain;
+    }
+  };
 }
 
 /** The name of a batch, the same on every attempt. */
 export function batchId({ namespace, entity }: Of, segment: Segment): string {
-  return [namespace, entity, segment.shard, segment.incarnation, segment.lastSeq].join('/');
+  return [namespace, entity, segment.shard, segment.incarnation, segment.lastSeq].join(':');
 }

@@ -1,10 +1,9 @@
 import type { AnyEntity, EntityKey, KeyOf, ValueOf } from '../../contract/entity.js';
-import { copy } from '../../entry/copy.js';
 import { idOf } from '../../entry/key.js';
 import { CacheUsageError } from '../../errors/cache.error.js';
 import { show } from '../../errors/wording.js';
 import type { Entry } from './journal.js';
-import { exactly } from './pending.js';
+import { exactly, valueOf } from './pending.js';
 
 /** What is to be written under one key. */
 export type FlushEntry<E extends AnyEntity> = {
@@ -44,7 +43,8 @@ export interface Refusal {
 }
 
 /** An entry as the flushing method gets it. */
-export function handedOut({ key, seq, change }: Entry, revive?: (plain: unknown) => unknown) {
+export function handedOut({ key: kept, seq, change }: Entry, revive?: (plain: unknown) => unknown) {
+  const key = Array.isArray(kept) ? [...kept] : kept;
   switch (change.op) {
     case 'set':
       return { key, seq, op: 'set', value: valueOf(change.value, revive) } as const;
@@ -55,12 +55,6 @@ export function handedOut({ key, seq, change }: Entry, revive?: (plain: unknown)
     case 'remove':
       return { key, seq, op: 'remove' } as const;
   }
-}
-
-/** What is kept belongs to the journal: everybody else gets a copy, or an instance. */
-export function valueOf(kept: unknown, revive: ((plain: unknown) => unknown) | undefined): unknown {
-  if (typeof kept !== 'object' || kept === null) return kept;
-  return revive === undefined ? copy(kept) : revive(copy(kept));
 }
 
 /**

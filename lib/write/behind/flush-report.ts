@@ -44,12 +44,13 @@ export class FlushReport {
     if (verdict === 'regressed') return this.regressed();
     const all = mutationsIn(segment.entries);
     const dead = mutationsIn(buried);
-    if (segment.awaited) this.accepted += all;
+    if (segment.awaited !== undefined) this.accepted += all;
     this.flushed += all - dead;
     this.dead += dead;
     if (verdict === 'duplicate') this.duplicates++;
     // What an attempt rejected whose answer was lost is not known: readers must not count on any of it.
-    const doubtful = verdict === 'duplicate' || segment.awaited ? segment.entries : buried;
+    const doubtful =
+      verdict === 'duplicate' || segment.awaited !== undefined ? segment.entries : buried;
     for (const { id } of doubtful) this.forget(id);
     this.announce(segment, batch, verdict, flushMs);
     if (buried.length === 0) return;
@@ -65,10 +66,14 @@ export class FlushReport {
   failed(segment: Segment, batch: string, error: unknown, flushMs: number): void {
     this.announce(segment, batch, 'failed', flushMs);
     // It may be written all the same, and its caller is told that it failed.
-    if (segment.awaited) for (const { id } of segment.entries) this.forget(id);
+    if (segment.awaited !== undefined) for (const { id } of segment.entries) this.forget(id);
     // Not its message: that may quote what a log should not hold.
     const name = error instanceof Error ? error.name : typeof error;
-    const message = `Writing a batch of '${this.entity}' failed with ${name}. Nothing is lost; it is tried again, unchanged.`;
+    const then =
+      segment.awaited === undefined
+        ? 'Nothing is lost; it is tried again, unchanged.'
+        : 'Its caller was told, and it is not tried again.';
+    const message = `Writing a batch of '${this.entity}' failed with ${name}. ${then}`;
     this.events.fault('CACHE_FLUSH_FAILED', this.entity, message, undefined);
   }
 

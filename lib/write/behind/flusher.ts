@@ -3,13 +3,15 @@ import type { WriteBehindPolicy } from '../../contract/policy.js';
 import type { DistributedLock } from '../../coordination/distributed-lock.js';
 import type { Background } from '../../time/background.js';
 import type { Clock } from '../../time/clock.js';
-import type { Attempt, Written } from './batch-writer.js';
+import { Withdrawn, type Attempt, type Written } from './batch-writer.js';
 import type { Gate } from './gate.js';
-import type { Journal, Segment } from './journal.js';
+import type { Entry, Journal, Operation, Segment } from './journal.js';
 
 /** How much a new flush counts in the average that predicts waiting times. */
 const WEIGHT = 0.2;
 const SHORTEST_RETRY_MS = 100;
+/** How many entries that wait are asked whether anything can be written at all. */
+const WITNESSES = 5;
 
 export interface FlusherParts {
   readonly policy: WriteBehindPolicy;
@@ -20,30 +22,47 @@ export interface FlusherParts {
   readonly lock: DistributedLock;
   /** Only one flusher at a time should write what this one writes. */
   readonly lockName: string;
-  readonly write: (segment: Segment, attempt: Attempt, singly: boolean) => Promise<Written>;
+  readonly write: (
+    segment: Segment,
+    attempt: Attempt,
+    witnesses: readonly Entry[] | undefined,
+  ) => Promise<Written>;
   /** Called in the turn in which the segment is forgotten. */
   readonly written: (segment: Segment, outcome: Written, flushMs: number) => void;
   readonly failed: (segment: Segment, error: unknown, flushMs: number) => void;
 }
 
 interface Waiter {
-  readonly upTo: number;
-  /** A mutation whose caller waits: given up if an attempt fails. */
-  readonly segment?: Segment;
+  readonly waitsFor: (written: Segment) => boolean;
+  /** The number of the one mutation it waits for; that is given up if an attempt fails. */
+  readonly number?: number;
+  /** The segment of that mutation, as soon as it has one. */
+  segment?: Segment;
   readonly inside?: Attempt['inside'];
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
+}
+
+interface Outcome {
+  readonly segment: Segment;
+  readonly outcome: Written;
+  readonly flushMs: number;
 }
 
 /** Writes what a shard has accepted, one segment after the other, each until it is written. */
 export class Flusher {
   private running: Promise<void> | undefined;
   private again = false;
+  private stopped = false;
   private timer: (() => void) | undefined;
   private failures = 0;
   private averageMs = 0;
   private retryAt = 0;
   private waiters: Waiter[] = [];
+  /** Written, and the journal does not know it yet. */
+  private written: Outcome | undefined;
+  /** Known not to be written, and the journal does not know it yet. */
+  private withdrawn: { segment: Segment; because: Error } | undefined;
 
   /** Batches belong to no request: they are written in the context in which the application started. */
   private readonly runInOwnContext = AsyncResource.bind(() => this.run());
@@ -52,8 +71,9 @@ export class Flusher {
 
   /** Something was accepted. */
   accepted(): void {
-    if (this.running !== undefined || this.failures > 0) return;
-    if (this.parts.journal.sealed > 0) this.start();
+    if (this.failures > 0) return;
+    // Also while a batch is written: what waits then has waited when that is over.
+    if (this.running === undefined && this.parts.journal.sealed > 0) this.start();
     else this.timer ??= this.after(this.parts.policy.flushEveryMs);
   }
 
@@ -61,13 +81,36 @@ export class Flusher {
   async flush(): Promise<void> {
     const { journal } = this.parts;
     const upTo = await journal.seal();
-    if ((await journal.head()) === undefined) return;
-    await this.until({ upTo });
+    if ((await journal.head()) === undefined && this.written === undefined) return;
+    await new Promise<void>((resolve, reject) => {
+      this.waiters.push({ waitsFor: ({ lastSeq }) => lastSeq >= upTo, resolve, reject });
+      this.start();
+    });
   }
 
-  /** Resolves when the segment is written; if an attempt fails, it is given up. */
-  async flushAwaited(segment: Segment, inside?: Attempt['inside']): Promise<void> {
-    await this.until({ upTo: segment.lastSeq, segment, inside });
+  /** As {@link flush}; but does not wait where the last attempt has failed, and leaves it at that. */
+  async flushIfItWorks(): Promise<void> {
+    if (this.failures > 0) return;
+    // Told as an event by who tries.
+    await this.flush().catch(() => undefined);
+  }
+
+  /** Resolves when the mutation is written, after all that was accepted before; if an attempt fails, it is given up. */
+  flushAwaited(operation: Operation, inside?: Attempt['inside']): Promise<void> {
+    const { number } = operation;
+    return new Promise((resolve, reject) => {
+      const waitsFor = ({ awaited }: Segment) => awaited === number;
+      const waiter: Waiter = { waitsFor, number, inside, resolve, reject };
+      // Before it has a segment: whoever writes that finds what belongs into its transaction.
+      this.waiters.push(waiter);
+      this.parts.journal.putAwaited(operation).then(
+        (segment) => {
+          waiter.segment = segment;
+          this.start();
+        },
+        (error: unknown) => this.settle([waiter], () => reject(error)),
+      );
+    });
   }
 
   /** When there will probably be room. */
@@ -77,33 +120,38 @@ export class Flusher {
     return Math.max(SHORTEST_RETRY_MS, Math.ceil(pause + this.averageMs * (journal.sealed + 1)));
   }
 
-  /** No attempt begins any more by itself. */
+  /** No attempt begins any more. */
   stop(): void {
-    this.timer?.();
-    this.timer = undefined;
+    this.stopped = true;
+    this.cancelTimer();
   }
 
-  private until(waiter: Omit<Waiter, 'resolve' | 'reject'>): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.waiters.push({ ...waiter, resolve, reject });
-      this.start();
-    });
+  private cancelTimer(): void {
+    this.timer?.();
+    this.timer = undefined;
   }
 
   private after(ms: number): () => void {
     return this.parts.background.after(ms, () => {
       this.timer = undefined;
-      this.parts.journal.seal().then(
-        () => this.start(),
-        () => this.start(),
-      );
+      void this.sealIfIdle().then(() => this.start());
     });
+  }
+
+  /** While older segments wait, what is open goes on collecting: it would only wait behind them. */
+  private async sealIfIdle(): Promise<void> {
+    const { journal } = this.parts;
+    try {
+      if (journal.sealed === 0) await journal.seal();
+    } catch {
+      // The next timer tries again.
+    }
   }
 
   private start(): void {
     this.again = true;
     if (this.running !== undefined) return;
-    this.stop();
+    this.cancelTimer();
     this.running = this.runInOwnContext();
     this.parts.background.track(this.running);
   }
@@ -111,10 +159,10 @@ export class Flusher {
   private async run(): Promise<void> {
     while (this.again) {
       this.again = false;
-      for (;;) {
-        const segment = await this.parts.journal.head().catch(() => undefined);
-        if (segment === undefined) break;
-        if (!(await this.attempt(segment))) {
+      while (!this.stopped) {
+        const step = await this.step();
+        if (step === 'idle') break;
+        if (step === 'failed') {
           this.running = undefined;
           return this.pause();
         }
@@ -122,62 +170,115 @@ export class Flusher {
     }
     // In the turn of the last look at `again`: a start after it begins anew.
     this.running = undefined;
-    if (this.parts.journal.size > 0) this.timer ??= this.after(this.parts.policy.flushEveryMs);
+    if (this.parts.journal.size > 0 && !this.stopped)
+      this.timer ??= this.after(this.parts.policy.flushEveryMs);
   }
 
-  private async attempt(segment: Segment): Promise<boolean> {
-    const { journal, gate, clock, policy, lock, lockName } = this.parts;
-    const startedAt = clock.monotonic();
-    const inside = this.waiters.find(
-      (waiter) => waiter.segment?.lastSeq === segment.lastSeq,
-    )?.inside;
-    const singly = this.failures >= policy.attempts && !segment.awaited;
-    try {
-      await gate.close(segment.entries);
-      const written = await lock.run(lockName, ({ signal }) =>
-        this.parts.write(segment, { number: this.failures + 1, signal, inside }, singly),
-      );
-      if (written.verdict === 'regressed') await this.beginAnew(segment);
-      else await journal.acknowledge(segment);
-      const flushMs = clock.monotonic() - startedAt;
-      this.averageMs += WEIGHT * (flushMs - this.averageMs);
-      this.parts.written(segment, written, flushMs);
-      if (written.verdict === 'regressed') return true;
-      this.failures = 0;
-      gate.open();
-      this.settle(
-        (waiter) => waiter.upTo <= segment.lastSeq,
-        (waiter) => waiter.resolve(),
-      );
-      return true;
-    } catch (error) {
-      this.failures++;
-      this.parts.failed(segment, error, clock.monotonic() - startedAt);
-      await this.giveUp(error);
-      return false;
+  private async step(): Promise<'done' | 'failed' | 'idle'> {
+    const { journal, clock } = this.parts;
+    if (this.withdrawn !== undefined) return this.withdraw(this.withdrawn);
+    if (this.written === undefined) {
+      const head = await journal.head().then((segment) => ({ segment }), noAnswer);
+      if (head === undefined) return 'idle';
+      const { segment } = head;
+      if (segment === undefined) return this.rest();
+      const startedAt = clock.monotonic();
+      try {
+        const outcome = await this.write(segment);
+        this.written = { segment, outcome, flushMs: clock.monotonic() - startedAt };
+      } catch (error) {
+        if (error instanceof Withdrawn) {
+          return this.withdraw((this.withdrawn = { segment, because: error.because }));
+        }
+        this.failures++;
+        this.parts.failed(segment, error, clock.monotonic() - startedAt);
+        await this.giveUp(error);
+        return 'failed';
+      }
     }
+    return this.acknowledge(this.written);
   }
 
-  private async beginAnew({ previousSeq }: Segment): Promise<void> {
+  /** All is written, if not by us; unless more has been sealed since. */
+  private rest(): 'idle' {
+    if (this.parts.journal.sealed > 0) return 'idle';
+    const waiters = this.waiters.filter(({ number }) => number === undefined);
+    this.settle(waiters, ({ resolve }) => resolve());
+    return 'idle';
+  }
+
+  private async write(segment: Segment): Promise<Written> {
+    const { gate, policy, lock, lockName } = this.parts;
+    const { awaited, entries, previousSeq } = segment;
+    const waiter = this.waiters.find(({ number }) => number !== undefined && number === awaited);
+    const singly = this.failures >= policy.attempts && awaited === undefined;
+    const witnesses = singly ? await this.parts.journal.behind(segment, WITNESSES) : undefined;
+    await gate.close(entries);
+    const outcome = await lock.run(
+      lockName,
+      ({ signal }) => {
+        const attempt = { number: this.failures + 1, signal, inside: waiter?.inside };
+        return this.parts.write(segment, attempt, witnesses);
+      },
+      // Else a lock that nobody gives back would hold up whoever waits for the batch, and the end of the application.
+      { patience: policy.flushTimeoutMs },
+    );
     // Else a ledger that always says so would keep us busy for ever.
-    if (previousSeq === 0) throw new Error('The ledger misses what came before a first batch.');
-    await this.parts.journal.beginAnew();
+    if (outcome.verdict === 'regressed' && previousSeq === 0)
+      throw new Error('The ledger misses what came before a first batch.');
+    return outcome;
+  }
+
+  /** Written it is, whatever happens here; only the journal has to know. */
+  private async acknowledge({ segment, outcome, flushMs }: Outcome): Promise<'done' | 'failed'> {
+    const { journal, gate } = this.parts;
+    const regressed = outcome.verdict === 'regressed';
+    try {
+      await (regressed ? journal.beginAnew(segment.incarnation) : journal.acknowledge(segment));
+    } catch {
+      this.failures++;
+      return 'failed';
+    }
+    this.written = undefined;
+    this.averageMs += WEIGHT * (flushMs - this.averageMs);
+    this.parts.written(segment, outcome, flushMs);
+    if (regressed) return 'done';
+    this.failures = 0;
+    gate.open();
+    const satisfied = this.waiters.filter(({ waitsFor }) => waitsFor(segment));
+    this.settle(satisfied, ({ resolve }) => resolve());
+    return 'done';
+  }
+
+  /** It concerns its caller alone. An empty segment takes its place, and is written like any other. */
+  private async withdraw({
+    segment,
+    because,
+  }: NonNullable<Flusher['withdrawn']>): Promise<'done' | 'failed'> {
+    try {
+      await this.parts.journal.cancel(segment);
+    } catch {
+      this.failures++;
+      return 'failed';
+    }
+    this.withdrawn = undefined;
+    const waiters = this.waiters.filter(({ number }) => number === segment.awaited);
+    this.settle(waiters, ({ reject }) => reject(because));
+    return 'done';
   }
 
   /** Nobody waits for a second attempt. */
   private async giveUp(error: unknown): Promise<void> {
-    const given = this.waiters.flatMap(({ segment }) => segment ?? []);
-    for (const segment of given) await this.parts.journal.cancel(segment).catch(() => undefined);
-    this.settle(
-      () => true,
-      (waiter) => waiter.reject(error),
-    );
+    const waiters = this.waiters.filter(({ number, segment }) => number === undefined || segment);
+    for (const { segment } of waiters) {
+      if (segment !== undefined) await this.parts.journal.cancel(segment).catch(() => undefined);
+    }
+    this.settle(waiters, ({ reject }) => reject(error));
   }
 
-  private settle(which: (waiter: Waiter) => boolean, how: (waiter: Waiter) => void): void {
-    const settled = this.waiters.filter(which);
-    this.waiters = this.waiters.filter((waiter) => !settled.includes(waiter));
-    settled.forEach(how);
+  private settle(waiters: readonly Waiter[], how: (waiter: Waiter) => void): void {
+    this.waiters = this.waiters.filter((waiter) => !waiters.includes(waiter));
+    waiters.forEach(how);
   }
 
   private pause(): void {
@@ -187,6 +288,9 @@ export class Flusher {
     // Half of it is chance, so that shards and processes that failed together do not come back together.
     const pauseMs = longest * (0.5 + 0.5 * clock.random());
     this.retryAt = clock.monotonic() + pauseMs;
-    this.timer ??= this.after(pauseMs);
+    this.cancelTimer();
+    if (!this.stopped) this.timer = this.after(pauseMs);
   }
 }
+
+const noAnswer = () => undefined;

@@ -29,8 +29,18 @@ export class Gate {
     if (flush !== undefined && flush.ids.has(id) && (flush.begun || !inner)) {
       return flush.over.then(() => this.enter(id, inner));
     }
-    this.loads.set(id, (this.loads.get(id) ?? 0) + 1);
+    this.add(id);
     return undefined;
+  }
+
+  /** Counts a load that does not ask the source. It lets the flush under way go on, and only the next one waits for it. */
+  add(id: string): void {
+    this.loads.set(id, (this.loads.get(id) ?? 0) + 1);
+  }
+
+  /** Whether a flush waits for the loads of the key to end, and new ones wait for the flush. */
+  closes(id: string): boolean {
+    return this.flush !== undefined && !this.flush.begun && this.flush.ids.has(id);
   }
 
   leave(id: string): void {

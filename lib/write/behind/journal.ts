@@ -34,8 +34,8 @@ export interface Segment {
   readonly lastSeq: number;
   /** In the order of `seq`, one per key. */
   readonly entries: readonly Entry[];
-  /** It holds one mutation, whose caller waits for it: nobody sees it before it is written, and it may be cancelled. */
-  readonly awaited: boolean;
+  /** The number of its one mutation, whose caller waits: nobody sees it before it is written, and it may be cancelled. */
+  readonly awaited: number | undefined;
 }
 
 export type Put =
@@ -61,12 +61,14 @@ export interface Journal {
   seal(): Promise<number>;
   /** The oldest segment that is not acknowledged: the same until it is. */
   head(): Promise<Segment | undefined>;
+  /** Some of what was accepted after the segment, of other keys: what somebody who waits may see of it. */
+  behind(segment: Segment, most: number): Promise<readonly Entry[]>;
   /** The segment is written, and forgotten. */
   acknowledge(segment: Segment): Promise<void>;
   /** The mutation whose caller waited is given up. If it was tried, an empty segment takes its place, for the ledger to tell whether it was written. */
   cancel(segment: Segment): Promise<void>;
-  /** The ledger has lost its memory: what is not acknowledged begins a new sequence. */
-  beginAnew(): Promise<void>;
+  /** The ledger has lost its memory of this life: what is not acknowledged begins a new sequence in a new one. */
+  beginAnew(incarnation: string): Promise<void>;
   /** What a key has coming. */
   pendingOf(id: string): Pending | undefined;
   /** How many keys wait, counted once per segment. */

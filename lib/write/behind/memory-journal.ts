@@ -59,10 +59,10 @@ export class MemoryJournal implements Journal {
     return { outcome: 'accepted', seq };
   }
 
-  putAwaited({ id, key, change }: Operation): Promise<Segment> {
+  putAwaited({ id, key, change, number }: Operation): Promise<Segment> {
     this.freeze();
     const entry = { id, key, change, seq: ++this.seq, mutations: 1 };
-    return Promise.resolve(this.push([entry], NOTHING, true));
+    return Promise.resolve(this.push([entry], NOTHING, number));
   }
 
   seal(): Promise<number> {
@@ -72,6 +72,19 @@ export class MemoryJournal implements Journal {
 
   head(): Promise<Segment | undefined> {
     return Promise.resolve(this.frozen[0]?.segment);
+  }
+
+  behind({ lastSeq, entries }: Segment, most: number): Promise<readonly Entry[]> {
+    const own = new Set(entries.map(({ id }) => id));
+    const found: Entry[] = [];
+    const later = this.frozen.filter(({ segment }) => segment.lastSeq > lastSeq);
+    for (const { byId } of [...later, { byId: this.open }]) {
+      for (const entry of byId.values()) {
+        if (found.length === most) return Promise.resolve(found);
+        if (!own.has(entry.id)) found.push(entry);
+      }
+    }
+    return Promise.resolve(found);
   }
 
   acknowledge({ lastSeq, incarnation }: Segment): Promise<void> {
@@ -86,7 +99,7 @@ export class MemoryJournal implements Journal {
   cancel({ lastSeq }: Segment): Promise<void> {
     const index = this.frozen.findIndex(({ segment }) => segment.lastSeq === lastSeq);
     const given = this.frozen[index];
-    if (!given?.segment.awaited) return Promise.resolve();
+    if (given?.segment.awaited === undefined) return Promise.resolve();
     const { segment } = given;
     this.frozenKeys -= segment.entries.length;
     if (index === 0) this.frozen[0] = { segment: { ...segment, entries: [] }, byId: NOTHING };
@@ -102,7 +115,8 @@ export class MemoryJournal implements Journal {
     else this.frozen[index] = { ...next, segment: { ...next.segment, previousSeq } };
   }
 
-  beginAnew(): Promise<void> {
+  beginAnew(ended: string): Promise<void> {
+    if (ended !== this.incarnation) return Promise.resolve();
     this.incarnation = randomUUID();
     const { incarnation } = this;
     this.frozen = this.frozen.map(({ segment, byId }, index) => {
@@ -130,12 +144,16 @@ export class MemoryJournal implements Journal {
     this.push(
       [...byId.values()].sort((a, b) => a.seq - b.seq),
       byId,
-      false,
+      undefined,
     );
   }
 
   /** `byId`: what readers see of it. */
-  private push(entries: readonly Entry[], byId: Frozen['byId'], awaited: boolean): Segment {
+  private push(
+    entries: readonly Entry[],
+    byId: Frozen['byId'],
+    awaited: Segment['awaited'],
+  ): Segment {
     const { shard, incarnation, sealedSeq: previousSeq, seq: lastSeq } = this;
     const segment = { shard, incarnation, previousSeq, lastSeq, entries, awaited };
     this.sealedSeq = lastSeq;

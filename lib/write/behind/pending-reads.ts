@@ -1,8 +1,7 @@
 import type { PendingWrites, Visit } from '../../store/entity-state.js';
-import { valueOf } from './flush-batch.js';
 import type { Gate } from './gate.js';
 import type { Journal } from './journal.js';
-import { shown } from './pending.js';
+import { shown, valueOf, type Pending } from './pending.js';
 
 interface Shard {
   readonly journal: Journal;
@@ -25,11 +24,15 @@ export class PendingReads implements PendingWrites {
       if (ended) return gate.leave(id);
       entered = true;
       const pending = journal.pendingOf(id);
-      // What was set or removed does not depend on the source: `over` will say it.
-      return pending === undefined || pending.op === 'add' ? run() : null;
+      return isValue(pending) ? this.shown(pending, undefined)?.value : run();
     };
     return {
       load: (run) => {
+        // What was set or removed does not depend on the source, nor on what becomes of the flush.
+        if (isValue(journal.pendingOf(id))) {
+          gate.add(id);
+          return begin(run);
+        }
         const wait = gate.enter(id, inner);
         return wait === undefined ? begin(run) : wait.then(() => begin(run));
       },
@@ -42,14 +45,26 @@ export class PendingReads implements PendingWrites {
 
   over(id: string, said: unknown): { value: unknown } | undefined {
     const pending = this.shardOf(id).journal.pendingOf(id);
-    if (pending === undefined) return { value: said };
-    const value = shown(pending, said);
-    if (value === undefined) return undefined;
-    return { value: pending.op === 'set' ? valueOf(value, this.revive) : value };
+    return pending === undefined ? { value: said } : this.shown(pending, said);
+  }
+
+  closes(id: string): boolean {
+    return this.shardOf(id).gate.closes(id);
   }
 
   holds(id: string, what: 'anything' | 'a value'): boolean {
     const pending = this.shardOf(id).journal.pendingOf(id);
-    return pending !== undefined && (what === 'anything' || pending.op !== 'add');
+    return what === 'anything' ? pending !== undefined : isValue(pending);
   }
+
+  private shown(pending: Pending, said: unknown): { value: unknown } | undefined {
+    const value = shown(pending, said);
+    if (value === undefined) return undefined;
+    return { value: pending.op === 'set' ? valueOf(value, this.revive) : value };
+  }
+}
+
+/** Whether it says what there is, whatever was there before. */
+function isValue(pending: Pending | undefined): pending is Exclude<Pending, { op: 'add' }> {
+  return pending !== undefined && pending.op !== 'add';
 }

@@ -1,5 +1,6 @@
 import { CacheUsageError } from '../../errors/cache.error.js';
 import { show } from '../../errors/wording.js';
+import { copy } from '../../entry/copy.js';
 import { seal, Unstorable } from '../../entry/seal.js';
 import { isWhole } from './mutation.js';
 
@@ -20,7 +21,7 @@ export type Pending =
 interface Rules {
   readonly entity: string;
   readonly merge: 'lastWrite' | 'sum';
-  readonly revives: boolean;
+  readonly revive: ((plain: unknown) => unknown) | undefined;
 }
 
 /**
@@ -30,7 +31,9 @@ interface Rules {
  */
 export function pendingOf(mutation: unknown, rules: Rules): Pending {
   const { op, value, by } = (mutation ?? {}) as { op?: unknown; value?: unknown; by?: unknown };
-  if (op === 'remove') return { op };
+  // Readers cannot tell them apart, so nobody should have to write both.
+  if (op === 'remove' || (op === 'set' && value === null && rules.merge === 'lastWrite'))
+    return { op: 'remove' };
   if (op === 'add' && rules.merge === 'sum' && isWhole(by)) {
     return { op, by: BigInt(by), as: typeof by as Whole };
   }
@@ -69,9 +72,12 @@ function refused(mutation: unknown, operand: unknown, { entity, merge }: Rules):
   );
 }
 
-function sealed(value: unknown, { entity, revives }: Rules): unknown {
+/** @throws {CacheUsageError} CACHE_ARGUMENT_INVALID also if it could not be given back: nobody could write it */
+function sealed(value: unknown, { entity, revive }: Rules): unknown {
+  const revives = revive !== undefined;
+  let kept: unknown;
   try {
-    return seal(value, revives).value;
+    kept = seal(value, revives).value;
   } catch (error) {
     if (!(error instanceof Unstorable)) throw error;
     const where = error.path === '' ? '' : ` at ${error.path}`;
@@ -81,6 +87,22 @@ function sealed(value: unknown, { entity, revives }: Rules): unknown {
       `give plain data (and Date, Map, Set, bigint, Uint8Array)${error.revivable && !revives ? `, or '${entity}' a \`revive\` that makes instances again` : ''}.`,
     );
   }
+  try {
+    if (revives) valueOf(kept, revive);
+  } catch {
+    throw new CacheUsageError(
+      'CACHE_ARGUMENT_INVALID',
+      `set() of '${entity}' got a value for which its \`revive\` throws`,
+      'give what `revive` can make instances of, or let it take what is given.',
+    );
+  }
+  return kept;
+}
+
+/** What is kept belongs to the journal: everybody else gets a copy, or an instance. */
+export function valueOf(kept: unknown, revive: ((plain: unknown) => unknown) | undefined): unknown {
+  if (typeof kept !== 'object' || kept === null) return kept;
+  return revive === undefined ? copy(kept) : revive(copy(kept));
 }
 
 /** What is pending when `next` has been accepted after `before`. */

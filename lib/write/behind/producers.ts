@@ -22,8 +22,11 @@ export class Producers {
     }
     window.numbers.add(number);
     if (number <= window.newest) return;
-    const first = Math.max(window.newest, number - 2 * WINDOW) - WINDOW + 1;
-    for (let old = first; old <= number - WINDOW; old++) window.numbers.delete(old);
     window.newest = number;
+    // In the order of their coming, which is nearly that of the numbers: what is behind a younger one goes with that.
+    for (const old of window.numbers) {
+      if (old > number - WINDOW) break;
+      window.numbers.delete(old);
+    }
   }
 }

@@ -13,8 +13,9 @@ type Row = Readonly<Record<string, string | number | bigint>>;
  *
  * Two transactions that try the same batch: under READ COMMITTED the second waits for the first, and is told `duplicate`
  * if that commits. Under REPEATABLE READ and SERIALIZABLE the database may refuse it instead (SQLSTATE 40001): it rolls
- * back, and the next attempt is told `duplicate`. On SQLite begin with `BEGIN IMMEDIATE`: the second then waits for its
- * turn.
+ * back, and the next attempt is told `duplicate`. Under these two read nothing before `advance`: what is committed after
+ * the first read is not seen, and a batch taken for `regressed`. On SQLite begin with `BEGIN IMMEDIATE`: the second then
+ * waits for its turn.
  */
 export abstract class SqlLedger<Tx> extends Ledger<Tx> {
   private readonly statements: Statements;

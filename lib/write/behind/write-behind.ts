@@ -2,14 +2,15 @@ import { randomUUID } from 'node:crypto';
 import type { AnyEntity, EntityKey } from '../../contract/entity.js';
 import type { WriteBehindPolicy } from '../../contract/policy.js';
 import type { DistributedLock } from '../../coordination/distributed-lock.js';
-import { idOf } from '../../entry/key.js';
+import { idOf, ownKey } from '../../entry/key.js';
 import { CacheUsageError } from '../../errors/cache.error.js';
 import { CacheJournalFullError } from '../../errors/write-behind.error.js';
 import type { EventSource, Trace } from '../../events/event-source.js';
 import type { EntityState } from '../../store/entity-state.js';
 import type { Background } from '../../time/background.js';
 import type { Clock } from '../../time/clock.js';
-import { BatchWriter, type Attempt, type FlushTarget } from './batch-writer.js';
+import { calls, isFlushing, isLoading } from '../../read/call-context.js';
+import { BatchWriter, NOT_ANY_MORE, type Attempt, type FlushTarget } from './batch-writer.js';
 import { batchId, deadLetter, DeadLetters, type DeadLetter } from './dead-letters.js';
 import { FlushReport, type JournalStatus } from './flush-report.js';
 import { Flusher } from './flusher.js';
@@ -46,6 +47,7 @@ export class WriteBehind {
   private readonly producer = randomUUID();
   private number = 0;
   private target: { batches: BatchWriter; deadLetters: DeadLetters } | undefined;
+  private hurried = false;
   private closed = false;
 
   constructor(
@@ -88,6 +90,7 @@ export class WriteBehind {
     // Each operation is sent once, and to the journal as it is now.
     if (put.outcome !== 'accepted') throw new Error(`A new mutation was taken for ${put.outcome}.`);
     flusher.accepted();
+    if (this.hurried && this.inside() === undefined) await flusher.flushIfItWorks();
     return { seq: put.seq, shard: journal.shard, durable: 'memory' };
   }
 
@@ -95,26 +98,33 @@ export class WriteBehind {
    * Resolves when it is written, after all that was accepted before it. If that does not work at the first attempt it
    * is not written, and rejects with what the attempt failed with.
    */
-  async acceptWritten(
-    id: string,
-    key: EntityKey,
-    mutation: unknown,
-    inside?: Attempt['inside'],
-  ): Promise<void> {
-    await this.write(id, key, this.checked(mutation), inside);
+  async acceptWritten(id: string, key: EntityKey, mutation: unknown): Promise<void> {
+    const change = this.checked(mutation);
+    this.mayWait('a mutation that is to be written at once');
+    await this.write(id, key, change);
   }
 
   /** Resolves when all that has been accepted until now is written; rejects with what an attempt fails with. */
   async flush(): Promise<void> {
     this.running();
+    this.mayWait('flush()');
     const ends = await Promise.allSettled(this.shards.map(({ flusher }) => flusher.flush()));
     for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }
 
-  /** No mutation is accepted any more, and what is pending is lost. */
+  /** The application is ending: who changes something now waits until it is written, if that works at once. */
+  hurry(): void {
+    this.hurried = true;
+  }
+
+  /** No mutation is accepted any more, and no batch is begun. */
   close(): void {
     this.closed = true;
     for (const { flusher } of this.shards) flusher.stop();
+  }
+
+  /** What is still pending when nothing is under way any more is lost. */
+  reportLost(): void {
     this.report.lost();
   }
 
@@ -131,13 +141,23 @@ export class WriteBehind {
   /** Writes a dead letter after all, in the transaction that removes it. False if it is not there (any more). */
   async retry(letter: string): Promise<boolean> {
     const { deadLetters } = this.running();
+    this.mayWait('retry()');
     const found = (await deadLetters.all()).find(({ row }) => row.id === letter);
     if (found === undefined) return false;
     const { key, change } = found.entry;
-    await this.write(idOf(key, this.state.policy.entity), key, change, async (tx) => {
-      if (!(await deadLetters.exhume(tx, letter))) throw new Error('Somebody else has removed it.');
-    });
-    return true;
+    const exhume = (tx: unknown) => deadLetters.exhume(tx, letter);
+    const { transactional } = deadLetters;
+    // Without a transaction: taken before, so that of two who retry it one writes it.
+    if (!transactional && !(await exhume(undefined))) return false;
+    try {
+      const id = idOf(key, this.state.policy.entity);
+      await this.write(id, key, change, transactional ? exhume : undefined);
+      return true;
+    } catch (error) {
+      if (error === NOT_ANY_MORE) return false;
+      if (!transactional) deadLetters.putBack(found.row);
+      throw error;
+    }
   }
 
   /** Removes a dead letter without writing it. False if it is not there (any more). */
@@ -149,11 +169,10 @@ export class WriteBehind {
     id: string,
     key: EntityKey,
     change: Pending,
-    inside: Attempt['inside'],
+    inside?: Attempt['inside'],
   ): Promise<void> {
     const { journal, flusher } = this.shardOf(id);
-    const segment = await journal.putAwaited(this.operation(journal, id, key, change));
-    await flusher.flushAwaited(segment, inside);
+    await flusher.flushAwaited(this.operation(journal, id, key, change), inside);
   }
 
   private get policy(): WriteBehindPolicy {
@@ -172,7 +191,8 @@ export class WriteBehind {
       background,
       lock,
       lockName: `${namespace}/flush/${entity}/${shard}`,
-      write: (segment, attempt, singly) => this.target!.batches.write(segment, attempt, singly),
+      write: (segment, attempt, witnesses) =>
+        this.target!.batches.write(segment, attempt, witnesses),
       written: (segment, outcome, ms) =>
         this.report.written(segment, batchId({ namespace, entity }, segment), outcome, ms),
       failed: (segment, error, ms) =>
@@ -188,14 +208,38 @@ export class WriteBehind {
 
   private operation(journal: Journal, id: string, key: EntityKey, change: Pending): Operation {
     const { producer } = this;
-    return { id, key, change, producer, number: ++this.number, incarnation: journal.incarnation };
+    const own = ownKey(key);
+    return {
+      id,
+      key: own,
+      change,
+      producer,
+      number: ++this.number,
+      incarnation: journal.incarnation,
+    };
   }
 
   private checked(mutation: unknown): Pending {
     this.running();
     const { entity, revive } = this.state.policy;
-    const revives = revive !== undefined;
-    return pendingOf(mutation, { entity, merge: this.policy.merge, revives });
+    return pendingOf(mutation, { entity, merge: this.policy.merge, revive });
+  }
+
+  /** A batch waits for the loads of its keys, and for the batches before it: who is part of one would wait for itself. */
+  private mayWait(what: string): void {
+    const inside = this.inside();
+    if (inside === undefined) return;
+    throw new CacheUsageError(
+      'CACHE_ARGUMENT_INVALID',
+      `${what} of '${this.state.policy.entity}' was called inside ${inside}: it would wait for itself`,
+      'call it before or after, or do not await it there.',
+    );
+  }
+
+  private inside(): string | undefined {
+    const context = calls.getStore();
+    if (isFlushing(context)) return 'a method that writes a batch';
+    return isLoading(context, this.state) ? 'a loader of the same entity' : undefined;
   }
 
   private running() {

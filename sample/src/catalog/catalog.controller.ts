@@ -1,4 +1,14 @@
-import { Body, Controller, Get, HttpCode, Param, Patch, Query, UseGuards } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  HttpCode,
+  Param,
+  Patch,
+  Query,
+  UseGuards,
+} from '@nestjs/common';
 import { RowIdsPipe } from '../http/row-ids.pipe.js';
 import { ShortTextPipe } from '../http/short-text.pipe.js';
 import { RowId } from '../http/whole-number.pipe.js';
@@ -37,6 +47,13 @@ export class CatalogController {
     @Body('title', ShortTextPipe) title: string,
   ): Promise<Product> {
     return this.catalog.retitle(id, title);
+  }
+
+  @Delete('products/:id')
+  @HttpCode(204)
+  @Needs(Permission.EditCatalog)
+  discontinue(@Param('id', RowId) id: number): Promise<void> {
+    return this.catalog.discontinue(id);
   }
 
   @Patch('categories/:category')

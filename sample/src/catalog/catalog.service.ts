@@ -45,6 +45,13 @@ export class CatalogService {
     return changed;
   }
 
+  @Invalidates(Products, (id: number) => id)
+  async discontinue(id: number): Promise<void> {
+    const sql = 'DELETE FROM products WHERE id = ? RETURNING id';
+    const [gone] = await this.database.query(sql, [id]);
+    if (gone === undefined) throw new ProductNotFound(id);
+  }
+
   // Only the database knows which products these are; those in the cache carry the tag.
   @Invalidates(Products, { tags: (category: string) => [categoryTag(category)] })
   async renameCategory(category: string, name: string): Promise<void> {

@@ -1,29 +1,60 @@
 import { Injectable } from '@nestjs/common';
-import { InjectCache, type CacheOf } from 'nestjs-cache-contract';
+import {
+  add,
+  Cached,
+  currentLoad,
+  Flushes,
+  set,
+  WriteBehind,
+  type AddMutation,
+  type FlushBatch,
+  type Flushed,
+  type SetMutation,
+} from 'nestjs-cache-contract';
 import { ProductNotFound } from '../catalog/product-not-found.js';
-import { Database } from '../database/database.js';
+import { Database, type Transaction } from '../database/database.js';
+import { StorefrontLedger } from '../database/storefront-ledger.js';
 import { ViewCounts } from './view-count.contract.js';
 
-/** Says with calls what the other services say with decorators. */
 @Injectable()
 export class ViewCountService {
-  constructor(
-    private readonly database: Database,
-    @InjectCache(ViewCounts) private readonly cache: CacheOf<typeof ViewCounts>,
-  ) {}
+  constructor(private readonly database: Database) {}
 
-  count(product: number): Promise<number> {
-    return this.cache.get(product, async ({ signal }) => {
-      const sql = 'SELECT views FROM products WHERE id = ?';
-      const [row] = await this.database.query<{ views: number }>(sql, [product], signal);
-      if (row === undefined) throw new ProductNotFound(product);
-      return row.views;
-    });
+  @Cached(ViewCounts)
+  async count(product: number): Promise<number> {
+    const sql = 'SELECT views FROM products WHERE id = ?';
+    const { signal } = currentLoad();
+    const [row] = await this.database.query<{ views: number }>(sql, [product], signal);
+    if (row === undefined) throw new ProductNotFound(product);
+    return row.views;
   }
 
-  async add(product: number): Promise<void> {
-    const sql = 'UPDATE products SET views = views + 1 WHERE id = ? RETURNING id';
-    const [changed] = await this.database.query(sql, [product]);
-    if (changed === undefined) throw new ProductNotFound(product);
+  /** Only says what changes. That the product exists is known from the cache, but for one query every few seconds. */
+  @WriteBehind(ViewCounts)
+  async view(product: number): Promise<AddMutation<number>> {
+    await this.count(product);
+    return add(1);
+  }
+
+  @WriteBehind(ViewCounts, (product: number) => product)
+  async correct(product: number, views: number): Promise<SetMutation<number>> {
+    await this.count(product);
+    return set(views);
+  }
+
+  /** One entry per product, whatever was accepted for it. A batch that was written before does not come here again. */
+  @Flushes(ViewCounts, { ledger: StorefrontLedger })
+  async write({ entries }: FlushBatch<typeof ViewCounts>, tx: Transaction): Promise<Flushed> {
+    const rejected: { key: number; reason: string }[] = [];
+    for (const entry of entries) {
+      const [sum, number] = entry.op === 'add' ? ['views + ?', entry.by] : ['?', entry.value];
+      const sql = `UPDATE products SET views = ${sum} WHERE id = ? RETURNING id`;
+      const [written] = await tx.query(sql, [number, entry.key]);
+      // It was there when the view was accepted.
+      if (written === undefined) {
+        rejected.push({ key: entry.key, reason: `no product ${entry.key}` });
+      }
+    }
+    return { rejected };
   }
 }

@@ -1,3 +1,5 @@
+import { ledgerSchema } from 'nestjs-cache-contract';
+
 /** The tables, and what is in them when the application starts. */
 export const SCHEMA = `
   CREATE TABLE profiles (
@@ -29,4 +31,6 @@ export const SCHEMA = `
   INSERT INTO permissions VALUES
     ('acme', 'ada', 'catalog:edit'),
     ('acme', 'ada', 'permissions:grant');
+
+  ${ledgerSchema('sqlite').join(';\n')};
 `;

@@ -1,0 +1,138 @@
+import { transformFile } from '@swc/core';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+
+const root = join(import.meta.dirname, '../..');
+
+/** The applications under test/fault/apps, compiled, and the processes that run them. */
+export interface Processes {
+  /** For what belongs to them: databases, witnesses. */
+  readonly directory: string;
+  start(app: string, settings: object): Child;
+  /** Ends those that still run. */
+  stop(): Promise<void>;
+  /** The same, and removes all there is of them. */
+  remove(): Promise<void>;
+}
+
+export interface Child {
+  readonly pid: number;
+  /** All that it has printed. */
+  readonly output: () => string;
+  /** Resolves when it has printed that. */
+  readonly said: (pattern: RegExp) => Promise<RegExpExecArray>;
+  readonly kill: (signal: NodeJS.Signals) => void;
+  /** Resolves when it has ended by itself, by its code or by the name of a signal. */
+  readonly ended: () => Promise<number | NodeJS.Signals>;
+}
+
+/** A machine may be slow; nothing here is expected to take a fraction of it. */
+export const PATIENCE_MS = 45_000;
+
+type Nothing = undefined | null | false;
+
+/** Resolves to what `look` finds. */
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | Nothing> | T | Nothing,
+): Promise<T> {
+  for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await setTimeout(10)) {
+    const found = await look();
+    if (found !== undefined && found !== null && found !== false) return found;
+  }
+  throw new Error(`${what}: not within ${PATIENCE_MS} ms`);
+}
+
+/** What a process of its own runs knows nothing of how tests are compiled, and a fresh clone has no build. */
+export async function compileApps(): Promise<Processes> {
+  const directory = mkdtempSync(join(tmpdir(), 'cache-fault-'));
+  const code = join(directory, 'code');
+  await Promise.all([...sources()].map((path) => compile(path, code)));
+  const manifest = { name: 'nestjs-cache-contract', type: 'module', exports: './lib/index.js' };
+  writeFileSync(join(code, 'package.json'), JSON.stringify(manifest));
+  symlinkSync(join(root, 'node_modules'), join(code, 'node_modules'), 'dir');
+  const running = new Map<Child, Promise<unknown>>();
+  const stop = async () => {
+    for (const child of running.keys()) child.kill('SIGKILL');
+    await Promise.all(running.values());
+  };
+  return {
+    directory,
+    stop,
+    start: (app, settings) => {
+      const [child, closed] = start(join(code, 'test/fault/apps', `${app}.js`), settings);
+      running.set(child, closed);
+      void closed.then(() => running.delete(child));
+      return child;
+    },
+    remove: async () => {
+      await stop();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function* sources(): Iterable<string> {
+  for (const folder of ['lib', 'test/fault/apps', 'test/support']) {
+    for (const path of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
+      if (path.endsWith('.ts') && (folder !== 'test/support' || path.startsWith('fault-'))) {
+        yield join(folder, path);
+      }
+    }
+  }
+}
+
+async function compile(path: string, to: string): Promise<void> {
+  const { code } = await transformFile(join(root, path), {
+    swcrc: false,
+    configFile: false,
+    jsc: {
+      target: 'es2022',
+      keepClassNames: true,
+      parser: { syntax: 'typescript', decorators: true },
+      transform: {
+        legacyDecorator: true,
+        decoratorMetadata: true,
+        useDefineForClassFields: true,
+      },
+    },
+    module: { type: 'es6' },
+  });
+  const target = join(to, path.replace(/\.ts$/, '.js'));
+  mkdirSync(dirname(target), { recursive: true });
+  writeFileSync(target, code);
+}
+
+function start(file: string, settings: object): [Child, Promise<unknown>] {
+  const env = { ...process.env, NO_COLOR: '1' };
+  const child = spawn(process.execPath, [file, JSON.stringify(settings)], {
+    env,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  let output = '';
+  child.stdout.on('data', (text) => (output += text));
+  child.stderr.on('data', (text) => (output += text));
+  let end: number | NodeJS.Signals | undefined;
+  const closed = once(child, 'close').then(([code, signal]) => (end = code ?? signal));
+  const within = <T>(what: string, look: () => T | Nothing) =>
+    until(what, look).catch((error: Error) => {
+      throw new Error(`${error.message}. It said:\n${output}`);
+    });
+  const handle: Child = {
+    pid: child.pid!,
+    output: () => output,
+    said: (pattern) =>
+      within(`a process says ${String(pattern)}`, () => {
+        const found = pattern.exec(output);
+        if (found === null && end !== undefined) throw new Error(`it ended (${end})`);
+        return found;
+      }),
+    kill: (signal) => child.kill(signal),
+    ended: () => within('a process ends', () => end),
+  };
+  return [handle, closed];
+}
