@@ -235,7 +235,7 @@ export const WRITE_BEHIND_OPTIONS = {
     standard: () => 10_000,
     standardText: '`10000`',
     meaning:
-      'Most keys that may be waiting to be written. When as many wait, mutations of further keys are refused with `CACHE_JOURNAL_FULL` and the time after which to try again.',
+      'Most keys that may be waiting to be written. When as many wait, mutations are refused with `CACHE_JOURNAL_FULL` and the time after which to try again, except of keys of which some wait for the same batch.',
   },
   shards: {
     kind: 'count',

@@ -190,8 +190,8 @@ export interface WriteBehindOptions {
    */
   maxBatch?: number;
   /**
-   * Most keys that may be waiting to be written. When as many wait, mutations of further keys are refused with
-   * CACHE_JOURNAL_FULL.
+   * Most keys that may be waiting to be written. When as many wait, mutations are refused with CACHE_JOURNAL_FULL,
+   * except of keys of which some wait for the same batch. A key that waits in two batches counts twice.
    *
    * @default 10000
    * @range 1 … 10,000,000
