@@ -31,7 +31,7 @@ const kinds = (...folders) => folders.map((folder) => `<rootDir>/test/${folder}/
 /** `fast` runs in parallel; `serial` holds the tests that open ports or compile, one after another. */
 export default {
   projects: [
-    { ...shared, displayName: 'fast', testMatch: kinds('unit', 'property', 'conformance') },
+    { ...shared, displayName: 'fast', testMatch: kinds('unit', 'property', 'conformance', 'wire') },
     { ...shared, displayName: 'serial', testMatch: kinds('integration', 'e2e', 'docs', 'types') },
     { ...shared, displayName: 'package', testMatch: kinds('package') },
     { ...shared, displayName: 'recipes', testMatch: kinds('recipes') },
