@@ -62,7 +62,7 @@ export function described(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value !== 'object' || value === null)
-    return Object.is(value, -0) ? '-0' : String(value as number);
+    return Object.is(value, -0) ? '-0' : String(value);
   if (Buffer.isBuffer(value)) return `Buffer(${value.toString('hex')})`;
   const list = (items: Iterable<unknown>) => Array.from(items, described).join();
   switch (Object.prototype.toString.call(value)) {
