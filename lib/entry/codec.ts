@@ -8,7 +8,7 @@ import {
   isMarked,
   unescape,
 } from './escape.js';
-import * as estimate from './estimate.js';
+import { weigh } from './estimate.js';
 import { MAX_DEPTH, type Sealed } from './seal.js';
 
 /*
@@ -53,43 +53,47 @@ export function encode(sealed: unknown, maxBytes: number, reserved = 0): Buffer 
   return bytes;
 }
 
+/** What the entity that reads wants to know, and can bear. */
+export interface Reader {
+  /** Of a payload and what stands before it. */
+  readonly maxBytes: number;
+  /** Whether it makes instances of plain data, which are then everybody's own. */
+  readonly revives: boolean;
+  /** Whether it counts what its values weigh; otherwise they weigh 0. */
+  readonly weighs: boolean;
+}
+
 /**
  * The value of a payload, as {@link seal} makes them: nobody else holds any of it, and it is frozen where that is what
  * protects it. Cheaper than sealing what `JSON.parse` returns, because there is nothing to copy.
  *
  * The bytes are trusted with nothing. Whatever they are, this returns, in time and memory proportional to their number.
  *
- * @param maxBytes of the whole array
- * @param revives whether the reader makes instances of plain data, which are then everybody's own
  * @param start where the payload begins
  */
-export function decode(
-  bytes: Uint8Array,
-  maxBytes: number,
-  revives: boolean,
-  start = 0,
-): Sealed | Unreadable {
-  if (bytes.byteLength > maxBytes) return 'too large';
+export function decode(bytes: Uint8Array, reader: Reader, start = 0): Sealed | Unreadable {
+  if (bytes.byteLength > reader.maxBytes) return 'too large';
   const format = bytes[start];
   if (format === undefined) return 'damaged';
   if (format !== PLAIN && format !== ESCAPED && format !== COPIED) return 'unknown format';
   try {
     const written: unknown = JSON.parse(textOf(bytes, start + 1));
-    const reading = new Reading(format !== PLAIN, format !== COPIED && !revives);
-    const value = reading.read(written, 0);
-    // One that says less than it holds would be shared unprotected.
-    if (reading.unfreezable !== (format === COPIED)) return 'damaged';
+    const freezes = format !== COPIED && !reader.revives;
+    const value = format === PLAIN ? plain(written, freezes) : rich(written, freezes, format);
     const isObject = typeof value === 'object' && value !== null;
-    const handOut = revives && isObject ? 'revived' : reading.unfreezable ? 'copied' : 'shared';
-    return { value, handOut, bytes: reading.bytes };
+    const handOut =
+      reader.revives && isObject ? 'revived' : format === COPIED ? 'copied' : 'shared';
+    return { value, handOut, bytes: reader.weighs ? weigh(value) : 0 };
   } catch {
     // Errors of JSON.parse and of escape.ts: all of them mean that nobody wrote these bytes.
     return 'damaged';
   }
 }
 
-function textOf({ buffer, byteOffset, byteLength }: Uint8Array, start: number): string {
-  return Buffer.from(buffer, byteOffset, byteLength).toString('utf8', start);
+function textOf(bytes: Uint8Array, start: number): string {
+  const { buffer, byteOffset, byteLength } = bytes;
+  const asBuffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(buffer, byteOffset, byteLength);
+  return asBuffer.toString('utf8', start);
 }
 
 /** What a value needs to be written. */
@@ -148,81 +152,73 @@ class Survey {
   }
 }
 
-/** One walk through what `JSON.parse` returned, which nobody else holds: it is changed where it stands. */
+/** What `JSON.parse` returned, and nobody else holds: it is frozen where it stands. */
+function plain(parsed: unknown, freezes: boolean): unknown {
+  if (typeof parsed === 'object' && parsed !== null) protect(parsed, 0, freezes);
+  return parsed;
+}
+
+function protect(parsed: object, depth: number, freezes: boolean): void {
+  if (depth > MAX_DEPTH) throw new Damaged('nested deeper than what is written');
+  const items: unknown[] = Array.isArray(parsed) ? parsed : Object.values(parsed);
+  for (const item of items) {
+    if (typeof item === 'object' && item !== null) protect(item, depth + 1, freezes);
+  }
+  if (freezes) Object.freeze(parsed);
+}
+
+function rich(parsed: unknown, freezes: boolean, format: number): unknown {
+  const reading = new Reading(freezes);
+  const value = reading.read(parsed, 0);
+  // One that says less than it holds would be shared unprotected.
+  if (reading.unfreezable === (format === COPIED)) return value;
+  throw new Damaged('not of its format');
+}
+
+/** The same with marks, which give way to what they mean. */
 class Reading {
-  bytes = 0;
   unfreezable = false;
 
-  constructor(
-    private readonly escaped: boolean,
-    private readonly freezes: boolean,
-  ) {}
+  constructor(private readonly freezes: boolean) {}
 
-  read(written: unknown, depth: number): unknown {
-    switch (typeof written) {
-      case 'string':
-        return this.escaped && isMarked(written) ? this.marked(written) : this.text(written);
-      case 'object':
-        return written === null ? null : this.object(written, depth);
-      default:
-        this.bytes += estimate.SCALAR;
-        return written;
-    }
+  read(parsed: unknown, depth: number): unknown {
+    if (typeof parsed === 'string') return isMarked(parsed) ? this.meaning(parsed) : parsed;
+    return typeof parsed === 'object' && parsed !== null ? this.object(parsed, depth) : parsed;
   }
 
-  private text(text: string): string {
-    this.bytes += estimate.ofText(text);
-    return text;
-  }
-
-  private marked(text: string): unknown {
+  private meaning(text: string): unknown {
     const value = unescape(text);
-    if (typeof value === 'string') return this.text(value);
-    if (typeof value === 'object') {
-      this.unfreezable = true;
-      this.bytes += estimate.OBJECT;
-      if (types.isUint8Array(value)) this.bytes += estimate.ofBytes(value);
-    } else {
-      this.bytes += typeof value === 'bigint' ? estimate.ofBigint(value) : estimate.SCALAR;
-    }
+    if (typeof value === 'object') this.unfreezable = true;
     return value;
   }
 
-  private object(written: object, depth: number): unknown {
+  private object(parsed: object, depth: number): unknown {
     if (depth > MAX_DEPTH) throw new Damaged('nested deeper than what is written');
-    this.bytes += estimate.OBJECT;
-    const read = Array.isArray(written)
-      ? this.items(written as unknown[], depth + 1)
-      : this.fields(written as { [field: string]: unknown }, depth + 1);
+    const read = Array.isArray(parsed)
+      ? this.items(parsed as unknown[], depth + 1)
+      : this.fields(parsed as { [field: string]: unknown }, depth + 1);
     return this.freezes ? Object.freeze(read) : read;
   }
 
   private fields(fields: { [field: string]: unknown }, depth: number): object {
-    const names = Object.keys(fields);
-    for (const name of names) {
-      this.bytes += estimate.ofField(name, names.length);
-      const written = fields[name];
-      const value = this.read(written, depth);
+    for (const name of Object.keys(fields)) {
+      const parsed = fields[name];
+      const value = this.read(parsed, depth);
       // The field is there already, as its object's own, so this is safe for `__proto__` as well.
-      if (value !== written) fields[name] = value;
+      if (value !== parsed) fields[name] = value;
     }
     return fields;
   }
 
   private items(items: unknown[], depth: number): object {
     const first = items[0];
-    const isCollection = this.escaped && isCollectionMark(first);
-    for (let index = isCollection ? 1 : 0; index < items.length; index++) {
+    const means = isCollectionMark(first);
+    for (let index = means ? 1 : 0; index < items.length; index++) {
       const value = this.read(items[index], depth);
       if (value !== items[index]) items[index] = value;
     }
-    if (!isCollection) {
-      this.bytes += estimate.ITEM * items.length;
-      return items;
-    }
-    const read = collection(first, items.slice(1));
+    if (!means) return items;
     this.unfreezable = true;
-    this.bytes += estimate.LOOKUP * read.size;
-    return read;
+    return collection(first, items.slice(1));
   }
 }

@@ -5,8 +5,9 @@ import { holds } from '../support/property.js';
 import { data, described, isFrozenThrough } from '../support/values.js';
 
 const MAX_BYTES = 1_000_000;
+const reader = { maxBytes: MAX_BYTES, revives: false, weighs: true };
 const payload = (value: unknown) => encode(seal(value, false).value, MAX_BYTES) as Buffer;
-const read = (bytes: Uint8Array) => decode(bytes, MAX_BYTES, false);
+const read = (bytes: Uint8Array) => decode(bytes, reader);
 
 describe('a value read from a remote store', () => {
   it('is what was loaded: equal in every item, type and order, as heavy, and handed out the same way', async () => {
@@ -14,7 +15,7 @@ describe('a value read from a remote store', () => {
       fc.property(data, fc.boolean(), (value, revives) => {
         const sealed = seal(value, revives);
         const bytes = encode(sealed.value, MAX_BYTES) as Buffer;
-        const decoded = decode(bytes, MAX_BYTES, revives);
+        const decoded = decode(bytes, { ...reader, revives });
         if (typeof decoded === 'string') throw new Error(decoded);
         expect(described(decoded.value)).toBe(described(sealed.value));
         expect(decoded.bytes).toBe(sealed.bytes);

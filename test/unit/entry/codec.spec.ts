@@ -3,6 +3,8 @@ import { seal } from '../../../lib/entry/seal.js';
 import { described, isFrozenThrough } from '../../support/values.js';
 
 const MAX_BYTES = 1_000_000;
+const reader = { maxBytes: MAX_BYTES, revives: false, weighs: false };
+const upTo = (maxBytes: number) => ({ ...reader, maxBytes });
 
 function written(value: unknown): Buffer {
   const bytes = encode(seal(value, false).value, MAX_BYTES);
@@ -15,7 +17,7 @@ const payload = (format: number, text: string) =>
   Buffer.concat([Buffer.of(format), Buffer.from(text)]);
 
 function valueOf(bytes: Uint8Array): any {
-  const decoded = decode(bytes, MAX_BYTES, false);
+  const decoded = decode(bytes, reader);
   if (typeof decoded === 'string') throw new Error(decoded);
   return decoded.value;
 }
@@ -62,28 +64,30 @@ describe('a value that went through a remote store', () => {
     const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
     expect(described(valueOf(written(JSON.parse(nested(201)))))).toBe(nested(201));
     expect(() => seal(JSON.parse(nested(202)), false)).toThrow('nested deeper');
-    expect(decode(payload(1, nested(202)), MAX_BYTES, false)).toBe('damaged');
-    expect(decode(payload(1, nested(400_000)), MAX_BYTES, false)).toBe('damaged');
+    expect(decode(payload(1, nested(202)), reader)).toBe('damaged');
+    expect(decode(payload(1, nested(400_000)), reader)).toBe('damaged');
   });
 });
 
 describe('what is read', () => {
   it('is frozen through and through if everybody gets the same', () => {
-    const decoded = decode(written({ a: [{ b: undefined }], c: 1n }), MAX_BYTES, false);
+    const decoded = decode(written({ a: [{ b: undefined }], c: 1n }), reader);
     expect(decoded).toMatchObject({ handOut: 'shared' });
     expect(isFrozenThrough((decoded as { value: unknown }).value)).toBe(true);
   });
 
   it('is not frozen if everybody gets a copy, so that one who alone gets it needs none', () => {
-    const decoded: any = decode(written({ at: new Date(0), items: [{}] }), MAX_BYTES, false);
+    const decoded: any = decode(written({ at: new Date(0), items: [{}] }), reader);
     expect(decoded.handOut).toBe('copied');
     decoded.value.items[0].added = 1;
     expect(decoded.value.items).toEqual([{ added: 1 }]);
   });
 
   it('is what instances are made of, if the entity makes any', () => {
-    expect(decode(written({ a: 1 }), MAX_BYTES, true)).toMatchObject({ handOut: 'revived' });
-    expect(decode(written('a'), MAX_BYTES, true)).toMatchObject({ handOut: 'shared' });
+    expect(decode(written({ a: 1 }), { ...reader, revives: true })).toMatchObject({
+      handOut: 'revived',
+    });
+    expect(decode(written('a'), { ...reader, revives: true })).toMatchObject({ handOut: 'shared' });
   });
 
   it('may stand behind a header, in a larger buffer', () => {
@@ -91,8 +95,8 @@ describe('what is read', () => {
     expect(bytes.subarray(0, 40).equals(Buffer.alloc(40))).toBe(true);
     expect(bytes.subarray(40).equals(written(['é']))).toBe(true);
     const inside = Buffer.concat([Buffer.from('[['), bytes]).subarray(2);
-    expect(decode(inside, MAX_BYTES, false, 40)).toMatchObject({ value: ['é'] });
-    expect(decode(new Uint8Array(inside), MAX_BYTES, false, 40)).toMatchObject({ value: ['é'] });
+    expect(decode(inside, reader, 40)).toMatchObject({ value: ['é'] });
+    expect(decode(new Uint8Array(inside), reader, 40)).toMatchObject({ value: ['é'] });
   });
 });
 
@@ -105,9 +109,9 @@ describe('a payload that is too large', () => {
   });
 
   it('is not read, whatever is in it', () => {
-    expect(decode(written('abc'), 6, false)).toMatchObject({ value: 'abc' });
-    expect(decode(written('abc'), 5, false)).toBe('too large');
-    expect(decode(Buffer.alloc(6, 99), 5, false)).toBe('too large');
+    expect(decode(written('abc'), upTo(6))).toMatchObject({ value: 'abc' });
+    expect(decode(written('abc'), upTo(5))).toBe('too large');
+    expect(decode(Buffer.alloc(6, 99), upTo(5))).toBe('too large');
   });
 
   it('is seen before it is written, where objects shared by objects would make it endless', () => {
@@ -155,12 +159,12 @@ describe('a payload that is not readable', () => {
     ['damaged', 'with a Set that its format denies', 2, '["~S"]'],
     ['damaged', 'without the date that its format promises', 3, '["~u"]'],
   ])('is %s: one %s', (why, _, format, text) => {
-    expect(decode(payload(format, text), MAX_BYTES, false)).toBe(why);
+    expect(decode(payload(format, text), reader)).toBe(why);
   });
 
   it('is damaged: one of no bytes', () => {
-    expect(decode(Buffer.alloc(0), MAX_BYTES, false)).toBe('damaged');
-    expect(decode(Buffer.from('[]'), MAX_BYTES, false, 2)).toBe('damaged');
+    expect(decode(Buffer.alloc(0), reader)).toBe('damaged');
+    expect(decode(Buffer.from('[]'), reader, 2)).toBe('damaged');
   });
 
   it('has no marks if its format has none', () => {
