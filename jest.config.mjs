@@ -32,7 +32,7 @@ const kinds = (...folders) => folders.map((folder) => `<rootDir>/test/${folder}/
 export default {
   reporters: ['default', '<rootDir>/test/support/not-run.mjs'],
   projects: [
-    { ...shared, displayName: 'fast', testMatch: kinds('unit', 'property', 'conformance') },
+    { ...shared, displayName: 'fast', testMatch: kinds('unit', 'property', 'conformance', 'wire') },
     {
       ...shared,
       displayName: 'serial',

@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import { copyBytes, setField } from './copy.js';
+import * as estimate from './estimate.js';
 import type { HandOut } from './record.js';
 
 /** A value as the cache keeps it: the cache's own copy, which nobody else can change. */
@@ -22,9 +23,7 @@ export class Unstorable extends Error {
   }
 }
 
-const MAX_DEPTH = 200;
-/** Objects with more fields than this are dictionaries to V8, and weigh accordingly. */
-const MANY_FIELDS = 16;
+export const MAX_DEPTH = 200;
 
 /**
  * Copies `value` and freezes the copy, so that neither the loader nor a caller can change what is cached.
@@ -47,7 +46,6 @@ export function seal(value: unknown, revives: boolean): Sealed {
 }
 
 class Walk {
-  /** Rounded up: an estimate that is too low would let a table grow past its bound. */
   bytes = 0;
   unfreezable = false;
   /** What is copied already, and `undefined` for what contains the place where the walk stands. */
@@ -58,10 +56,10 @@ class Walk {
   seal(value: unknown, path: string, depth: number): unknown {
     switch (typeof value) {
       case 'string':
-        this.bytes += 24 + 2 * value.length;
+        this.bytes += estimate.ofText(value);
         return value;
       case 'bigint':
-        this.bytes += 24 + value.toString(16).length;
+        this.bytes += estimate.ofBigint(value);
         return value;
       case 'object':
         return value === null ? null : this.object(value, path, depth);
@@ -69,7 +67,7 @@ class Walk {
       case 'symbol':
         throw new Unstorable(path, `a ${typeof value}`);
       default:
-        this.bytes += 16;
+        this.bytes += estimate.SCALAR;
         return value;
     }
   }
@@ -89,7 +87,7 @@ class Walk {
   }
 
   private structure(value: object, path: string, depth: number): unknown {
-    this.bytes += 64;
+    this.bytes += estimate.OBJECT;
     if (isPlain(value)) return Object.freeze(this.fields(value, path, depth));
     const levels = prototypes(value);
     if (Array.isArray(value) && levels === 2) return Object.freeze(this.items(value, path, depth));
@@ -109,7 +107,7 @@ class Walk {
     if (Object.keys(value).length > value.length) {
       throw new Unstorable(path, 'an array with named fields');
     }
-    this.bytes += 8 * value.length;
+    this.bytes += estimate.ITEM * value.length;
     return Array.from(value, (item, index) => this.seal(item, `${path}[${index}]`, depth));
   }
 
@@ -117,7 +115,7 @@ class Walk {
   private builtin(value: object, levels: number, path: string, depth: number): object | undefined {
     if (levels === 2 && types.isDate(value)) return new Date(value.getTime());
     if (levels === 2 && types.isMap(value)) {
-      this.bytes += 48 * value.size;
+      this.bytes += estimate.LOOKUP * value.size;
       return new Map(
         Array.from(value, ([key, item]) => [
           this.seal(key, `${path}<key>`, depth),
@@ -126,11 +124,11 @@ class Walk {
       );
     }
     if (levels === 2 && types.isSet(value)) {
-      this.bytes += 48 * value.size;
+      this.bytes += estimate.LOOKUP * value.size;
       return new Set(Array.from(value, (item) => this.seal(item, `${path}<item>`, depth)));
     }
     if (types.isUint8Array(value) && (levels === 3 || Buffer.isBuffer(value))) {
-      this.bytes += 128 + value.byteLength;
+      this.bytes += estimate.ofBytes(value);
       return copyBytes(value);
     }
     return undefined;
@@ -144,7 +142,7 @@ class Walk {
     const names = Object.keys(value);
     const copied = {};
     for (const name of names) {
-      this.bytes += names.length > MANY_FIELDS ? 64 + 2 * name.length : 8;
+      this.bytes += estimate.ofField(name, names.length);
       const item = (value as { [field: string]: unknown })[name];
       setField(copied, name, this.seal(item, inside(path, name), depth));
     }

@@ -10,7 +10,7 @@ let measure;
 
 process.on('message', async (task) => {
   try {
-    measure ??= await definition.prepare(subjects[subject]);
+    measure ??= await definition.prepare((definition.subjects ?? subjects)[subject]);
     process.send({ result: await measure(task) });
   } catch (error) {
     process.send({ error: String(error?.message ?? error).split('\n')[0] });

@@ -4,6 +4,7 @@ import { execFileSync, execSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import bytes from './bytes.mjs';
+import codec from './codec.mjs';
 import hit from './hit.mjs';
 import stampede from './stampede.mjs';
 import { subjects } from './subjects.mjs';
@@ -26,18 +27,27 @@ const peers = Object.keys(packages[''].dependencies);
 console.log(`node ${process.version}; numbers of this machine now: read the ratios, as rough ones`);
 console.log(peers.map((name) => `${name} ${packages[`node_modules/${name}`].version}`).join(', '));
 
-for (const [file, program] of Object.entries({ hit, bytes, stampede })) await run(file, program);
-
-console.log('\nWrite-behind');
-try {
-  execFileSync(process.execPath, ['--expose-gc', `${here}write-behind.mjs`], { stdio: 'inherit' });
-} catch {
-  console.log('  not measured');
+const programs = { hit, bytes, stampede, codec };
+const wanted = process.argv.slice(2);
+for (const [file, program] of Object.entries(programs)) {
+  if (wanted.length === 0 || wanted.includes(file)) await run(file, program);
 }
 
-async function run(file, { title, tasks, rounds, unit, row }) {
+if (wanted.length === 0 || wanted.includes('write-behind')) {
+  console.log('\nWrite-behind');
+  try {
+    const program = `${here}write-behind.mjs`;
+    execFileSync(process.execPath, ['--expose-gc', program], { stdio: 'inherit' });
+  } catch {
+    console.log('  not measured');
+  }
+}
+
+async function run(file, { title, tasks, rounds, unit, row, base = 'Map', ...own }) {
   console.log(`\n${title}`);
-  const children = new Map(Object.keys(subjects).map((name) => [name, new Child(file, name)]));
+  const children = new Map(
+    Object.keys(own.subjects ?? subjects).map((name) => [name, new Child(file, name)]),
+  );
   for (const task of tasks) {
     const results = new Map([...children.keys()].map((name) => [name, []]));
     const failures = new Map();
@@ -54,18 +64,19 @@ async function run(file, { title, tasks, rounds, unit, row }) {
       }
     }
     console.log(`\n  ${task}`);
-    const perMap = children.has('Map') ? row(results.get('Map')).number : undefined;
+    const perBase = children.has(base) ? row(results.get(base)).number : undefined;
     for (const [name, result] of results) {
       const outcome = failures.has(name)
         ? `   not measured: ${failures.get(name)}`
-        : columns(row(result), unit, perMap);
+        : columns(row(result), unit, base, perBase);
       console.log(`  ${name.padEnd(40)}${outcome}`);
     }
   }
   for (const child of children.values()) child.stop();
 }
 
-function columns({ number, text = '' }, unit, perMap) {
-  const share = perMap === undefined ? '' : `${(number / perMap).toFixed(2).padStart(7)} × Map`;
+function columns({ number, text = '' }, unit, base, perBase) {
+  const share =
+    perBase === undefined ? '' : `${(number / perBase).toFixed(2).padStart(7)} × ${base}`;
   return `${number.toFixed(0).padStart(8)} ${unit}${share}${text}`;
 }

@@ -108,7 +108,7 @@ export const subjects = {
 };
 
 // A peer that is not installed here may be somewhere above, as a tool's own dependency and in another version.
-function peer(name) {
+export function peer(name) {
   const installed = new URL('node_modules/', import.meta.url).href;
   if (!import.meta.resolve(name).startsWith(installed)) throw new Error('not installed');
   return import(name);
