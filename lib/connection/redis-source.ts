@@ -95,7 +95,7 @@ function checked(source: unknown, owner: string): RedisSource {
     );
   }
   if (client !== undefined && !isClient(client)) {
-    const came = client?.isCluster ? 'a Cluster' : show(client);
+    const came = (client as { isCluster?: unknown } | null)?.isCluster ? 'a Cluster' : show(client);
     throw refused(
       `${owner} expected as client a Redis of ioredis, got ${came}`,
       `write new ${owner}({ client: new Redis('redis://localhost:6379') }), or give the url.`,

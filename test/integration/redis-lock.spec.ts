@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals';
 import { setImmediate as turn } from 'node:timers/promises';
 import { RedisLock } from '../../lib/coordination/redis/redis-lock.js';
 import { describeDistributedLock } from '../conformance/distributed-lock.js';
@@ -5,6 +6,9 @@ import { eventually } from '../support/engine.js';
 import { hasRedis } from '../support/redis-binaries.js';
 import { startRedis, type TestRedis } from '../support/redis-server.js';
 import { RedisTime } from '../support/redis-time.js';
+
+// Histories take their time on a busy machine.
+jest.setTimeout(120_000);
 
 let redis: TestRedis;
 let closeLast = async () => {};

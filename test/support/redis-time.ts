@@ -47,7 +47,7 @@ export class RedisTime extends ManualClock {
     private readonly namespace: string,
   ) {
     super();
-    this.observer = new Redis(redis.url);
+    this.observer = new Redis(redis.url, { retryStrategy: () => null });
   }
 
   /** As {@link advance}, in Redis too; resolves when nothing more happens by itself. */
