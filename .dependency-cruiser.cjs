@@ -7,6 +7,7 @@ const order = [
   'events/',
   'contract/',
   'entry/',
+  'connection/',
   'coordination/',
   'store/',
   'invalidation/',
@@ -15,11 +16,16 @@ const order = [
   'nest/',
   'cache.module.ts',
   'index.ts',
+  'redis.ts',
 ];
 
 const place = (...names) => `^lib/(${names.map((name) => name.replaceAll('.', '\\.')).join('|')})`;
 /** Where Nest is known. */
 const nest = place('nest/', 'cache.module.ts');
+/** Where Redis is known. */
+const redis = ['^lib/connection/', '^lib/redis\\.ts$', '^lib/[a-z/]+/redis/'];
+/** What users import. */
+const entries = '^lib/(index|redis)\\.ts$';
 
 module.exports = {
   forbidden: [
@@ -46,17 +52,17 @@ module.exports = {
     },
     {
       name: 'no barrel',
-      comment: 'inside lib/ import from the file that declares it; lib/index.ts is for users',
+      comment: 'inside lib/ import from the file that declares it; the entries are for users',
       severity: 'error',
       from: {},
-      to: { path: '/index\\.ts$', pathNot: 'node_modules/' },
+      to: { path: ['/index\\.ts$', entries], pathNot: 'node_modules/' },
     },
     {
       name: 'no dead file',
-      comment: 'lib/index.ts does not need it: neither at run time nor as a type',
+      comment: 'no entry of the package needs it: neither at run time nor as a type',
       severity: 'error',
-      from: { path: '^lib/index\\.ts$' },
-      to: { path: '^lib/', reachable: false },
+      from: { path: entries },
+      to: { path: '^lib/', pathNot: entries, reachable: false },
     },
     {
       name: 'Nest stays in nest/',
@@ -64,6 +70,14 @@ module.exports = {
       severity: 'error',
       from: { pathNot: nest },
       to: { path: 'node_modules/(@nestjs/|rxjs/|reflect-metadata/)' },
+    },
+    {
+      name: 'ioredis stays with Redis',
+      comment:
+        'it is optional: without it everything but nestjs-cache-contract/redis works and is compiled',
+      severity: 'error',
+      from: { pathNot: redis },
+      to: { path: ['node_modules/ioredis/', ...redis] },
     },
     {
       name: 'only declared packages',

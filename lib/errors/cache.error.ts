@@ -24,8 +24,10 @@ export class CacheUsageError extends CacheError {
       | 'CACHE_ENTITY_EXPECTED'
       /** A function of this package was called with something it cannot use. */
       | 'CACHE_ARGUMENT_INVALID'
-      /** A mutation that nobody would ever write: the application has not started, or has ended. */
-      | 'CACHE_NOT_RUNNING',
+      /** The application has not started, or has ended: a mutation that nobody would ever write, a lock nobody would renew. */
+      | 'CACHE_NOT_RUNNING'
+      /** A package that is needed only for this is not installed. */
+      | 'CACHE_PACKAGE_MISSING',
     private readonly problem: string,
     private readonly fix: string,
     place?: string,

@@ -1,0 +1,38 @@
+import { CacheError } from '../errors/cache.error.js';
+
+/** Answers that pass by themselves: Redis is starting, changing its primary, full, or busy with a script. */
+const PASSING =
+  /^(LOADING|READONLY|MASTERDOWN|NOREPLICAS|OOM|BUSY|UNKILLABLE|TRYAGAIN|CLUSTERDOWN|MISCONF|ERR max number of clients)\b/;
+
+/** Redis is there and refuses what is asked of it, and will go on to. */
+export class CacheRedisError extends CacheError {
+  readonly code = 'CACHE_REDIS_REFUSED';
+
+  constructor(action: string, cause: Error) {
+    super(`Redis refused to ${action}: ${cause.message}. Fix: ${remedy(cause.message)}`, { cause });
+  }
+}
+
+/** No answer, so nobody knows whether it was done; or an answer that says to come back later. Never leaves the package. */
+export class NoAnswerError extends Error {}
+
+/** What the failure of a command means for who sent it. */
+export function meaningOf(failure: unknown, action: string): CacheRedisError | NoAnswerError {
+  if (failure instanceof Error && failure.name === 'ReplyError' && !PASSING.test(failure.message)) {
+    return new CacheRedisError(action, failure);
+  }
+  return new NoAnswerError(`Redis did not ${action}`, { cause: failure });
+}
+
+function remedy(message: string): string {
+  if (/^(NOAUTH|WRONGPASS|ERR invalid password|ERR AUTH)/.test(message)) {
+    return 'give the right user and password in the url, or with the client.';
+  }
+  if (message.startsWith('NOPERM')) {
+    return 'allow this user EVALSHA, EVAL, SUBSCRIBE, PUBLISH and the commands of the script, on the keys and channels of the namespace.';
+  }
+  if (message.includes('WRONGTYPE')) {
+    return 'remove the keys of the namespace that something else has written, or choose another namespace.';
+  }
+  return 'use Redis 7.0 or later, and a namespace that nothing else writes to.';
+}

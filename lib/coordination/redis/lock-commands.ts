@@ -1,0 +1,72 @@
+import { randomBytes } from 'node:crypto';
+import { LuaScript } from '../../connection/lua-script.js';
+import type { RedisConnection } from '../../connection/redis-connection.js';
+
+const ACQUIRE = new LuaScript('acquire-lock', import.meta.url);
+const RENEW = new LuaScript('renew-lock', import.meta.url);
+const RELEASE = new LuaScript('release-lock', import.meta.url);
+
+/** What holds nothing and waits for nothing. */
+export const NONE = '';
+
+const ANSWER_WITHIN_MS = 1_000;
+
+/** Taken, with a fence; or held by somebody else for so long, unless it is renewed. */
+export type Acquired = { readonly fence: bigint } | { readonly remainingMs: number };
+
+/** Of one width, so that none is a part of another; never the same again. */
+export function newToken(): string {
+  return randomBytes(16).toString('base64url');
+}
+
+/**
+ * What is asked of Redis about a lock. All of it travels on one connection, so what is sent first happens first.
+ *
+ * @throws {CacheRedisError} CACHE_REDIS_REFUSED
+ * @throws {NoAnswerError}
+ */
+export class LockCommands {
+  constructor(
+    private readonly connection: RedisConnection,
+    private readonly namespace: string,
+  ) {}
+
+  async acquire(
+    name: string,
+    token: string,
+    previous: string,
+    ttlMs: number,
+    channel: string,
+  ): Promise<Acquired> {
+    const lock = this.key(name);
+    const [taken, answer] = (await this.connection.run(
+      ACQUIRE,
+      [lock, `${lock}:f`, `${lock}:q`],
+      [token, previous, Math.ceil(ttlMs), channel],
+      ANSWER_WITHIN_MS,
+    )) as [number, string | number];
+    return taken === 1 ? { fence: BigInt(answer) } : { remainingMs: Number(answer) };
+  }
+
+  /** Whether it is still held. Waits for the answer for as long as that is worth something. */
+  async renew(name: string, token: string, ttlMs: number, withinMs: number): Promise<boolean> {
+    const values = [token, Math.ceil(ttlMs)];
+    return (await this.connection.run(RENEW, [this.key(name)], values, withinMs)) === 1;
+  }
+
+  async release(name: string, token: string, channel: string): Promise<void> {
+    const lock = this.key(name);
+    await this.connection.run(
+      RELEASE,
+      [lock, `${lock}:q`],
+      [token, channel, name],
+      ANSWER_WITHIN_MS,
+    );
+  }
+
+  /** The braces put all keys of a name on one node of a cluster, so the name can have none of its own. */
+  private key(name: string): string {
+    const escapes: Record<string, string> = { '{': '%7B', '}': '%7D', '%': '%25' };
+    return `${this.namespace}:k:{${name.replace(/[{}%]/g, (sign) => escapes[sign]!)}}`;
+  }
+}

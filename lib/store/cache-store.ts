@@ -1,0 +1,107 @@
+import type { Comparable } from '../entry/version.js';
+
+/** Names one entry in a store. */
+export interface EntryName {
+  readonly entity: string;
+  /** As `idOf` makes it of a key. */
+  readonly id: string;
+}
+
+/** What a store keeps of one load. Times are milliseconds of the store's own clock, as {@link CacheStore.now} tells it. */
+export interface StoredEntry {
+  /** The value, encoded; nothing where the source said that there is nothing. */
+  readonly payload: Uint8Array | undefined;
+  /** When the load began: what the source said after this moment may be missing from the value. */
+  readonly loadedAt: number;
+  /** From this moment on the value is not fresh. */
+  readonly softExpiry: number;
+  readonly loadMs: number;
+  /** Of what shape the value is; an entry of another shape is loaded again. 16 bits. */
+  readonly schema: number;
+  readonly version: Comparable | undefined;
+}
+
+/** The right to store one entry: granted to one at a time, and gone as soon as anybody else changes the entry. */
+export interface Lease {
+  readonly entry: EntryName;
+  /** Names this attempt, and no other. */
+  readonly token: string;
+  /** When it was granted, in the store's time. */
+  readonly grantedAt: number;
+}
+
+export interface LeaseTerms {
+  /** How long the load may take before somebody else may load. */
+  readonly leaseMs: number;
+  /** How long past its soft expiry an entry is good enough for this reader while somebody else loads it. */
+  readonly staleForMs: number;
+  /** The same after loading has failed. */
+  readonly staleOnErrorMs: number;
+  /** Entries loaded up to this moment are of no use to this reader, however fresh. */
+  readonly newerThan: number;
+}
+
+export type LeaseAnswer =
+  /** Load it. Who has something good enough may be served with it meanwhile. */
+  | { readonly outcome: 'granted'; readonly lease: Lease; readonly stale: StoredEntry | undefined }
+  /** Somebody has stored it since. */
+  | { readonly outcome: 'fresh'; readonly stored: StoredEntry }
+  /** Somebody else loads or writes it, for at most `forMs`. `woken` resolves when that has ended, if it is told. */
+  | {
+      readonly outcome: 'held';
+      readonly forMs: number;
+      readonly stale: StoredEntry | undefined;
+      readonly woken: Promise<void>;
+      /** Nobody waits for `woken` any more. */
+      readonly leave: () => void;
+    }
+  /** Loading has failed, and there is something good enough for that case: the source is left alone for `forMs`. */
+  | { readonly outcome: 'cooling'; readonly forMs: number; readonly stale: StoredEntry }
+  /** The store answers, but takes nothing: full, or a replica. */
+  | { readonly outcome: 'refused' };
+
+/** What became of what was to be stored. `'voided'`: the entry was changed since the lease was granted. */
+export type FillOutcome = 'stored' | 'voided' | 'older version';
+
+/**
+ * Where entries are kept that several processes share. Every method may reject, late or never answer: whoever calls
+ * them has a deadline of his own, and goes on without the store. A command whose answer was lost may take effect at any
+ * later time, and more than once.
+ *
+ * What holds whatever happens: a value whose load began before an invalidation or a write of its entry took effect is
+ * not stored after it. And of two leases of one entry at most one is in force.
+ */
+export abstract class CacheStore {
+  /** Its time, in milliseconds, as far as this process knows it. */
+  abstract now(): number;
+
+  /** The entry, however old. Calls of one tick may travel together. */
+  abstract read(entry: EntryName): Promise<StoredEntry | undefined>;
+
+  /** Asks for the right to load an entry. */
+  abstract lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer>;
+
+  /** Stores what was loaded or written, and gives the lease back. `keepMs`: after that the store may forget it. */
+  abstract fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome>;
+
+  /** Loading has failed: gives the lease back, and has the entry left alone for `coolDownMs`. */
+  abstract fail(lease: Lease, coolDownMs: number): Promise<void>;
+
+  /**
+   * A write of the entry begins: takes the right to store it from whoever has it. What is stored stays, until the write
+   * has settled. Ends by {@link fill}, or by {@link invalidate}, or after `leaseMs`.
+   */
+  abstract claim(entry: EntryName, leaseMs: number): Promise<Lease>;
+
+  /**
+   * Removes the entry, and voids its lease. With `atLeast` an entry of that version or a newer one stays, and for
+   * `keepMs` an older one is refused.
+   */
+  abstract invalidate(
+    entry: EntryName,
+    below?: { readonly atLeast: Comparable; readonly keepMs: number },
+  ): Promise<void>;
+
+  /** Nothing is left open when it resolves. */
+  abstract close(): Promise<void>;
+}
