@@ -8,6 +8,8 @@ import { worstStaleness, type Exposure } from './worst-case.js';
 export interface Surroundings {
   /** This process is one of several workers of one application (node:cluster, PM2 in cluster mode). */
   readonly worker: boolean;
+  /** Names of the stores that there are. */
+  readonly stores?: readonly string[];
 }
 
 /** What keeps a policy from keeping its contract. */
@@ -21,7 +23,8 @@ export function bootFaults(policy: Policy, at: string, { worker }: Surroundings)
 
 /** Invalidations that other workers would have to hear of. */
 export function diverges(policy: Policy): boolean {
-  return policy.read.kind !== 'bypass' && policy.write !== 'external';
+  const { read, write, keptIn } = policy;
+  return read.kind !== 'bypass' && write !== 'external' && keptIn === 'process';
 }
 
 /** For each bound, the worst that breaks it. */
@@ -39,6 +42,7 @@ const WHEN: { readonly [mode in Exposure['mode']]: string } = {
   'changed here': 'the source is changed here',
   'changed elsewhere': 'the source is changed elsewhere',
   'accepted elsewhere': 'a mutation is accepted by another process',
+  'store out of reach': 'the store is out of reach of who changes the source',
   'loading fails': 'loading fails',
 };
 

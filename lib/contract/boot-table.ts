@@ -2,7 +2,16 @@ import { formatDuration } from '../time/duration.js';
 import type { Policy } from './policy.js';
 import { worstStaleness } from './worst-case.js';
 
-const HEADINGS = ['entity', 'read', 'write', 'prefers', 'promised', 'worst', 'overridden by'];
+const HEADINGS = [
+  'entity',
+  'read',
+  'write',
+  'kept in',
+  'prefers',
+  'promised',
+  'worst',
+  'overridden by',
+];
 
 /** The verdict on every contract, one line each: what it promises, and the worst its policy allows. */
 export function bootTable(
@@ -43,6 +52,7 @@ function rowOf(policy: Policy, effect: (policy: Policy) => string): string[] {
     policy.entity,
     readOf(policy),
     policy.writeBehind === undefined ? policy.write : `write-behind, ${effect(policy)}`,
+    keptIn(policy),
     policy.prefer,
     both(normal, incident),
     both(worst('normal'), worst('incident')),
@@ -56,4 +66,9 @@ function readOf({ read }: Policy): string {
   if (read.staleForMs > 0) parts.push(`stale ${formatDuration(read.staleForMs)}`);
   if (read.staleIfErrorMs > 0) parts.push(`on error ${formatDuration(read.staleIfErrorMs)}`);
   return parts.join(', ');
+}
+
+function keptIn({ read, keptIn, store }: Policy): string {
+  if (read.kind === 'bypass') return 'nothing';
+  return keptIn === 'process' ? keptIn : keptIn.replace('store', `store '${store}'`);
 }

@@ -56,6 +56,19 @@ export interface Terms<Value> {
   /** What the loads of this entity have to share with others: `origin('database', { maxConcurrent: 10 })`. */
   origin?: Origin;
   /**
+   * Where its entries are kept: `'process'`, or the name of one of the stores of the module.
+   *
+   * @default the `store` of the module; without one `'process'`
+   */
+  store?: string;
+  /**
+   * Number of the shape of its values. Change it with the shape: what is in the store with another number is loaded again.
+   *
+   * @default 0
+   * @range 0 … 65,535
+   */
+  schema?: number;
+  /**
    * The version of a value, by which an older one never replaces a newer one. A second guard, for loaders that may
    * read from a lagging replica.
    */

@@ -88,6 +88,21 @@ export const CONTRACT_OPTIONS = {
     meaning:
       'What the loads of this entity have to share with others, and how much of it there is.',
   },
+  store: {
+    kind: 'name',
+    pattern: /^[A-Za-z0-9_.-]{1,64}$/,
+    meaning:
+      "Where its entries are kept: `'process'`, or the name of one of the stores of the module. Left out, it is the module's `store`; without one, the process.",
+  },
+  schema: {
+    kind: 'count',
+    min: 0,
+    max: 65_535,
+    standard: () => 0,
+    standardText: '`0`',
+    meaning:
+      'Number of the shape of its values. Change it with the shape: what is in the store with another number is loaded again.',
+  },
   version: {
     kind: 'function',
     meaning:

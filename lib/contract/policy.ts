@@ -63,6 +63,12 @@ export interface Policy {
   readonly prefer: 'origin' | 'stale' | 'error';
   readonly read: ReadThroughPolicy | BypassPolicy;
   readonly write: WriteStrategy['kind'];
+  /** Where its entries are kept: in this process, in a store that several share, or in both. */
+  readonly keptIn: 'process' | 'store' | 'store and process';
+  /** Name of that store. */
+  readonly store?: string;
+  /** Of what shape its values are. */
+  readonly schema: number;
   /** Where `write` is `'write-behind'`. */
   readonly writeBehind?: WriteBehindPolicy;
   readonly origin?: OriginPolicy;
@@ -73,6 +79,11 @@ export interface Policy {
   /** Where options came from that the contract does not give, or gives otherwise. */
   readonly overridden: readonly string[];
 }
+
+/** The store of entities that name none. */
+export const DEFAULT_STORE = 'default';
+/** Names the tables of the process. */
+export const PROCESS = 'process';
 
 /** How much an origin can take. */
 export interface OriginPolicy {
@@ -86,6 +97,8 @@ export function resolvePolicy(
   entity: AnyEntity,
   at: string,
   outside: Overlay = new Overlay({}, {}),
+  /** Names of the stores that there are. */
+  stores: readonly string[] = [],
 ): Policy | readonly Fault[] {
   const place: Place = { owner: `entity '${String(entity.name)}'`, path: '', at };
   const faults: Fault[] = [];
@@ -112,6 +125,7 @@ export function resolvePolicy(
   const behind =
     write?.kind === 'write-behind' ? resolveWriteBehind(write, place, faults, outside) : undefined;
   const limit = resolveOrigin(contract.origin as Origin | undefined, place, faults);
+  const kept = resolveStore(contract, read, stores, place, faults);
   faults.push(...outside.unused(place));
   if (faults.length > 0) return faults;
   return Object.freeze({
@@ -120,6 +134,8 @@ export function resolvePolicy(
     prefer: contract.prefer as Policy['prefer'],
     read,
     write: write!.kind,
+    ...kept,
+    schema: contract.schema as number,
     writeBehind: behind,
     origin: limit,
     version: contract.version as Policy['version'],
@@ -213,6 +229,51 @@ function resolveWriteBehind(
     delayMs: delay!,
     maxDelayMs: maxDelay!,
   });
+}
+
+/** The store an entity names; the default one, if there is one, where it names none. */
+function resolveStore(
+  { store, maxStaleness, prefer, write, tags }: Known,
+  read: Policy['read'],
+  stores: readonly string[],
+  { owner, at }: Place,
+  faults: Fault[],
+): Pick<Policy, 'keptIn' | 'store'> {
+  const behind = (write as WriteStrategy | undefined)?.kind === 'write-behind';
+  const named = store as string | undefined;
+  if (named !== undefined && named !== PROCESS && !stores.includes(named)) {
+    faults.push({
+      code: 'CACHE_STORE_UNKNOWN',
+      problem: `${owner} names the store '${named}', and there is none of that name.`,
+      at,
+      fix: `write CacheModule.forRoot({ stores: { ${named}: redisStore({ url }) } }), or name one of ${[PROCESS, ...stores].map((name) => `'${name}'`).join(', ')}.`,
+    });
+    return { keptIn: 'process' };
+  }
+  const isShared = named === undefined ? stores.includes(DEFAULT_STORE) : named !== PROCESS;
+  if (!isShared || read.kind === 'bypass') return { keptIn: 'process' };
+  if (behind) {
+    // Its journal is in this process, and so is what readers see of it.
+    if (named !== undefined) faults.push(cannot('is written behind', owner, named, at));
+    return { keptIn: 'process' };
+  }
+  if (tags !== undefined) faults.push(cannot('has tags', owner, named ?? DEFAULT_STORE, at));
+  const { normal } = (maxStaleness as Bounds<number> | undefined) ?? { normal: 0 };
+  // Nobody tells this process what others change: its own copy may be as old as its ttl allows.
+  const allowed = prefer !== 'error' && read.ttlMs + read.staleForMs <= normal;
+  return {
+    keptIn: allowed ? 'store and process' : 'store',
+    store: named ?? DEFAULT_STORE,
+  };
+}
+
+function cannot(what: string, owner: string, store: string, at: string): Fault {
+  return {
+    code: 'CACHE_STORE_UNFIT',
+    problem: `${owner} ${what}, which entities in the store '${store}' cannot be.`,
+    at,
+    fix: `write \`store: '${PROCESS}'\` in its contract: its entries are then kept in each process.`,
+  };
 }
 
 function resolveOrigin(

@@ -6,10 +6,16 @@ export interface Exposure {
   readonly mode:
     /** A method of this process with a write decorator has changed the source, and has settled. */
     | 'changed here'
-    /** Anybody else has changed the source: another process, a migration, a person. */
+    /**
+     * Somebody else has changed the source. Where entries are kept in each process that is anybody: another process, a
+     * migration, a person. Where processes share them, it is a method of this application in another process, which says
+     * so; unless nobody does.
+     */
     | 'changed elsewhere'
     /** Another process has accepted a mutation, and has not written it yet. */
     | 'accepted elsewhere'
+    /** Another process has changed the source, and cannot say so to the store that both share. */
+    | 'store out of reach'
     /** Somebody else has changed the source, and loading fails. */
     | 'loading fails';
   /** Which of the two bounds of `maxStaleness` it is held against. */
@@ -19,7 +25,7 @@ export interface Exposure {
 }
 
 /** How stale answers under a policy can be, one row for each situation that exists. Pure. */
-export function worstStaleness({ read, write, writeBehind }: Policy): readonly Exposure[] {
+export function worstStaleness({ read, write, writeBehind, keptIn }: Policy): readonly Exposure[] {
   if (read.kind === 'bypass') {
     const none = { bound: 'normal', ms: 0, because: 'every call asks the source' } as const;
     return [
@@ -34,11 +40,15 @@ export function worstStaleness({ read, write, writeBehind }: Policy): readonly E
     ms: 0,
     because: 'the old value is gone when the write has settled',
   } as const;
+  const hears = keptIn === 'store' && write !== 'external';
   const rows: Exposure[] = [
     { mode: 'changed here', ...(write === 'external' ? byTime : told) },
-    { mode: 'changed elsewhere', ...byTime },
+    { mode: 'changed elsewhere', ...(hears ? joined(read) : byTime) },
     ...acceptedElsewhere(writeBehind, read.loadTimeoutMs, byTime),
   ];
+  if (keptIn !== 'process' && write !== 'external') {
+    rows.push({ ...byTime, mode: 'store out of reach', bound: 'incident' });
+  }
   if (read.staleIfErrorMs > 0) {
     rows.push({
       mode: 'loading fails',
@@ -89,15 +99,18 @@ function waiting(
   } as const;
 }
 
+/** What a caller gets that joins a load of this process can be as old as that load. */
+function joined({ loadTimeoutMs }: Pick<ReadThroughPolicy, 'loadTimeoutMs'>) {
+  return {
+    bound: 'normal',
+    ms: loadTimeoutMs,
+    because: `a caller may join a load that began up to its loadTimeout of ${formatDuration(loadTimeoutMs)} ago`,
+  } as const;
+}
+
 function servedFor({ ttlMs, staleForMs, loadTimeoutMs }: ReadThroughPolicy) {
   const ms = ttlMs + staleForMs;
-  // A caller may join a load that began up to loadTimeout before: what it gets can be that old.
-  if (loadTimeoutMs > ms) {
-    return {
-      ms: loadTimeoutMs,
-      because: `a caller may join a load that began up to its loadTimeout of ${formatDuration(loadTimeoutMs)} ago`,
-    };
-  }
+  if (loadTimeoutMs > ms) return joined({ loadTimeoutMs });
   const ttl = `a value is served until its ttl of ${formatDuration(ttlMs)}`;
   return {
     ms,

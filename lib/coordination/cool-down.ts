@@ -12,6 +12,11 @@ export class CoolDown {
     return pause !== undefined && now < pause.until;
   }
 
+  /** How much longer. */
+  pauseOf(id: string, now: number): number {
+    return Math.max(0, (this.pauses.get(id)?.until ?? now) - now);
+  }
+
   failed(id: string, now: number): void {
     const failures = (this.pauses.get(id)?.failures ?? 0) + 1;
     this.pauses.delete(id);

@@ -24,7 +24,7 @@ interface OfEntry extends CacheEvent {
 
 /** All events, by name. Each is published on the diagnostics channel `nestjs-cache-contract:<name>`. */
 export interface CacheEvents {
-  /** Answered from the local tier. */
+  /** Answered with what is kept, in this process or in the store. */
   hit: OfEntry & {
     readonly ageMs: number;
     /** How long past its soft expiry it was; 0 if it was fresh. */
@@ -32,16 +32,18 @@ export interface CacheEvents {
     readonly savedMs: number;
     readonly absent: boolean;
   };
-  /** Not answered from the local tier: the entry was absent or past its ttl. */
+  /** Not answered with what is kept: the entry was absent or past its ttl. */
   miss: OfEntry & { readonly reason: 'absent' | 'expired' };
   /** A miss that joined a load under way. */
   join: OfEntry;
   /**
    * The method ran as if there were no cache: by its strategy, by `context({ bypass })`, because it is part of the
-   * load or the flush it would wait for, because the application is closed, or because a value cannot be shared with those who waited.
+   * load or the flush it would wait for, because loading has just failed elsewhere and it accepts nothing stale, because
+   * the application is closed, or because a value cannot be shared with those who waited.
    */
   bypass: CacheEvent & {
-    readonly reason: 'strategy' | 'context' | 'own load' | 'own flush' | 'closed' | 'unstorable';
+    readonly reason:
+      'strategy' | 'context' | 'own load' | 'own flush' | 'cooling down' | 'closed' | 'unstorable';
   };
   /** A loader ended. `absent`: it said that there is nothing. `failed`: it threw anything else. */
   load: OfEntry & {
@@ -82,6 +84,12 @@ export type AbsorbedFault =
   | 'CACHE_CALLBACK_FAILED'
   /** The keys to invalidate could not be told. */
   | 'CACHE_KEYS_UNKNOWN'
+  /** The store that processes share gave no answer in time; the call went on without it. */
+  | 'CACHE_STORE_OUT_OF_REACH'
+  /** The store could not be told of an invalidation; it is told again until it has heard. */
+  | 'CACHE_INVALIDATION_PENDING'
+  /** What is in the store cannot be read; it was loaded again. */
+  | 'CACHE_STORED_UNREADABLE'
   /** A loader failed after its load had timed out. */
   | 'CACHE_LATE_FAILURE'
   /** An attempt to write a batch failed; it is tried again. */

@@ -1,12 +1,17 @@
 import type { Comparable } from '../entry/version.js';
 import type { Singleflight } from '../coordination/singleflight.js';
+import { CacheUsageError } from '../errors/cache.error.js';
 import type { EventSource, Trace } from '../events/event-source.js';
 import { channels } from '../events/events.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { TagTable } from '../store/tag-table.js';
+import type { PendingInvalidations } from './pending-invalidations.js';
 
-/** Where an invalidation stands: `'acknowledged'` once no reader can get the old value any more. */
-export type InvalidationOutcome = 'acknowledged';
+/**
+ * Where an invalidation stands: `'acknowledged'` once no reader can get the old value any more. `'pending'`: not in this
+ * process any more, and the store that it shares with others could not be told yet; it will be as soon as it can.
+ */
+export type InvalidationOutcome = 'acknowledged' | 'pending';
 
 /**
  * Takes entries out of use.
@@ -20,10 +25,20 @@ export class Invalidator {
     private readonly flights: Singleflight,
     private readonly tags: TagTable,
     private readonly events: EventSource,
+    private readonly pending: PendingInvalidations,
   ) {}
 
   /** `id`: as `idOf` makes it of a key. */
-  invalidate(state: EntityState, id: string, trace?: Trace): InvalidationOutcome {
+  invalidate(
+    state: EntityState,
+    id: string,
+    trace?: Trace,
+  ): InvalidationOutcome | Promise<InvalidationOutcome> {
+    this.invalidateHere(state, id, trace);
+    return state.remote === undefined ? 'acknowledged' : this.tell(state, id, undefined, trace);
+  }
+
+  private invalidateHere(state: EntityState, id: string, trace?: Trace): void {
     const { entity } = state.policy;
     this.flights.poison(entity, id);
     state.tickets.touch(id);
@@ -31,11 +46,41 @@ export class Invalidator {
     if (channels.invalidate.hasSubscribers) {
       this.events.publish('invalidate', { ...this.events.ofEntry(entity, id, trace), held });
     }
-    return 'acknowledged';
   }
 
+  /** Tells the store. Whatever happens there, the write that the invalidation is about has been done. */
+  private async tell(
+    state: EntityState,
+    id: string,
+    atLeast: Comparable | undefined,
+    trace: Trace | undefined,
+  ): Promise<InvalidationOutcome> {
+    try {
+      await state.remote!.invalidate(id, atLeast);
+      return 'acknowledged';
+    } catch {
+      this.pending.add(state, id, atLeast);
+      const { entity, store } = state.policy;
+      this.events.fault(
+        'CACHE_INVALIDATION_PENDING',
+        entity,
+        `An entry of '${entity}' was invalidated, and the store '${store}' could not be told. It is told again until it has heard; other processes may serve the old value until then, at most for its ttl.`,
+        trace,
+      );
+      return 'pending';
+    }
+  }
+
+  /** @throws {CacheUsageError} CACHE_ARGUMENT_INVALID where processes share the entries: nobody knows all of them */
   invalidateFamily(state: EntityState, trace?: Trace): InvalidationOutcome {
-    const { entity } = state.policy;
+    const { entity, store } = state.policy;
+    if (state.remote !== undefined) {
+      throw new CacheUsageError(
+        'CACHE_ARGUMENT_INVALID',
+        `all entries of '${entity}' were to be invalidated, and processes share them in the store '${store}', where they can only be invalidated one by one`,
+        `invalidate by key, or write \`store: 'process'\` in the contract of '${entity}'.`,
+      );
+    }
     this.flights.poison(entity);
     state.tickets.touch();
     const held = state.table.size;
@@ -44,6 +89,16 @@ export class Invalidator {
       this.events.publish('invalidate', { ...this.events.ofEntity(entity, trace), held });
     }
     return 'acknowledged';
+  }
+
+  /** It is not known what changed: nothing of the entity is used any more. */
+  doubt(state: EntityState, trace?: Trace): void {
+    const { remote } = state;
+    if (remote === undefined) return void this.invalidateFamily(state, trace);
+    this.flights.poison(state.policy.entity);
+    state.tickets.touch();
+    state.table.clear();
+    remote.shutOut();
   }
 
   /** What carries the tag is not current any more, wherever it is: in a table, or in a load that somebody joins. */
@@ -58,13 +113,12 @@ export class Invalidator {
     id: string,
     atLeast: Comparable,
     trace?: Trace,
-  ): InvalidationOutcome {
+  ): InvalidationOutcome | Promise<InvalidationOutcome> {
     if (state.policy.version === undefined) return this.invalidate(state, id, trace);
     state.floors.raise(id, atLeast);
     this.flights.poison(state.policy.entity, id);
     const held = state.table.get(id)?.extras?.version;
-    return held !== undefined && held >= atLeast
-      ? 'acknowledged'
-      : this.invalidate(state, id, trace);
+    if (held === undefined || held < atLeast) this.invalidateHere(state, id, trace);
+    return state.remote === undefined ? 'acknowledged' : this.tell(state, id, atLeast, trace);
   }
 }

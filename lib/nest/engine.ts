@@ -7,11 +7,16 @@ import { CacheUsageError } from '../errors/cache.error.js';
 import { EventSource } from '../events/event-source.js';
 import { channels } from '../events/events.js';
 import { Invalidator } from '../invalidation/invalidator.js';
+import { PendingInvalidations } from '../invalidation/pending-invalidations.js';
+import { FleetLoader } from '../read/fleet-loader.js';
 import { Keeper } from '../read/keeper.js';
 import { Loader } from '../read/loader.js';
 import { Reader } from '../read/reader.js';
+import type { CacheStore } from '../store/cache-store.js';
 import { Entities } from '../store/entities.js';
 import type { EntityState } from '../store/entity-state.js';
+import { GuardedStore } from '../store/guarded-store.js';
+import { RemoteTier } from '../store/remote-tier.js';
 import { TagTable } from '../store/tag-table.js';
 import { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
@@ -31,6 +36,13 @@ export interface EngineParts {
   readonly surroundings: Surroundings;
   readonly warn: (message: string) => void;
   readonly overrides?: Overrides;
+  /** Stores that this process shares with others, by name. */
+  readonly stores?: ReadonlyMap<string, OpenStore>;
+}
+
+export interface OpenStore {
+  readonly store: CacheStore;
+  readonly deadlineMs: number;
 }
 
 /** The parts of one application's cache, put together. Nothing in it is shared with another application. */
@@ -44,11 +56,15 @@ export class Engine {
   readonly background: Background;
   readonly surroundings: Surroundings;
   private readonly flights: Singleflight;
+  private readonly stores: ReadonlyMap<string, OpenStore>;
+  private readonly guarded = new Map<string, GuardedStore>();
   private readonly behind = new Map<EntityState, WriteBehind>();
   closed = false;
 
   constructor(parts: EngineParts) {
-    const { namespace, clock, flights, surroundings, warn, overrides = new Overrides() } = parts;
+    const { namespace, clock, flights, warn, overrides = new Overrides() } = parts;
+    this.stores = parts.stores ?? new Map<string, OpenStore>();
+    const surroundings = { ...parts.surroundings, stores: [...this.stores.keys()] };
     this.surroundings = surroundings;
     this.flights = flights;
     this.events = new EventSource(namespace, warn);
@@ -62,12 +78,39 @@ export class Engine {
       after: (ms: number, task: () => void) => this.background.after(ms, task),
     };
     const keeper = new Keeper(clock, this.tags, this.events);
-    const complete = (state: EntityState) => this.writeBehind(state, parts, keeper);
+    for (const [name, { store, deadlineMs }] of this.stores) {
+      this.guarded.set(name, new GuardedStore(store, deadlineMs, clock, this.background));
+    }
+    const complete = (state: EntityState) => {
+      this.share(state, clock);
+      this.writeBehind(state, parts, keeper);
+    };
     this.entities = new Entities(surroundings, onEvict, timing, overrides, complete);
-    this.invalidator = new Invalidator(flights, this.tags, this.events);
+    const pending = new PendingInvalidations(clock, this.background);
+    this.invalidator = new Invalidator(flights, this.tags, this.events, pending);
     const loader = new Loader(clock, this.background, keeper, this.events);
-    this.reader = new Reader(clock, flights, this.tags, loader, this.background, this.events);
+    const { background, events, invalidator } = this;
+    const fleet = new FleetLoader(clock, background, loader, invalidator, events);
+    this.reader = new Reader(clock, flights, this.tags, loader, fleet, keeper, background, events);
     this.writer = new Writer(flights, keeper, loader, this.invalidator);
+  }
+
+  private share(state: EntityState, clock: Clock): void {
+    const { policy } = state;
+    if (policy.keptIn === 'process') return;
+    const unreadable = () =>
+      this.events.fault(
+        'CACHE_STORED_UNREADABLE',
+        policy.entity,
+        `An entry of '${policy.entity}' in the store '${policy.store}' could not be read, and was loaded again. Fix: see whether anything else writes to its namespace.`,
+        undefined,
+      );
+    state.remote = new RemoteTier(this.guarded.get(policy.store!)!, clock, policy, unreadable);
+  }
+
+  /** Whether the stores can do what is asked of them. */
+  async checkStores(): Promise<void> {
+    await Promise.all([...this.stores.values()].map(({ store }) => store.check()));
   }
 
   private writeBehind(state: EntityState, parts: EngineParts, keeper: Keeper): void {
@@ -142,5 +185,6 @@ export class Engine {
     for (const { policy } of this.entities.close()) this.flights.poison(policy.entity);
     await this.background.close();
     for (const behind of this.behind.values()) behind.reportLost();
+    await Promise.all([...this.guarded.values()].map((store) => store.close()));
   }
 }

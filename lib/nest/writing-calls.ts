@@ -38,16 +38,21 @@ export class WritingCalls {
       .filter((binding) => binding !== mutating)
       .map((binding) => this.prepare(binding, args))
       .map((invalidation) => this.begin(invalidation));
+    const told: unknown[] = [];
     let result: unknown;
     try {
+      for (const { write } of invalidations) if (write?.claimed) await write.claimed;
       result = await method.apply(self, args);
       if (mutate !== undefined) result = await mutate(result);
     } catch (error) {
       // A commit whose answer was lost still wrote.
-      for (const invalidation of invalidations) this.afterFailure(invalidation);
+      for (const invalidation of invalidations) this.afterFailure(invalidation, told);
+      await Promise.all(told);
       throw error;
     }
-    for (const invalidation of invalidations) this.afterSuccess(invalidation, result, args);
+    for (const invalidation of invalidations) this.afterSuccess(invalidation, result, args, told);
+    // Where processes share entries: when the call resolves, none of them gets the old value.
+    if (told.length > 0) await Promise.all(told);
     return result;
   }
 
@@ -90,39 +95,46 @@ export class WritingCalls {
     return { ...invalidation, write: this.engine.writer.begin(state, ids?.[0], calls.getStore()) };
   }
 
-  private afterFailure({ binding, state, ids, tags, write }: Invalidation): void {
+  private afterFailure({ binding, state, ids, tags, write }: Invalidation, told: unknown[]): void {
     const unknown = `${binding.method} threw before it said which keys it changed`;
     if (write !== undefined) {
-      this.engine.writer.failed(write);
+      told.push(this.engine.writer.failed(write));
       if (ids === undefined) this.keysUnknown(state, unknown);
     } else if (tags !== undefined) this.invalidateTags(tags);
-    else if (binding.writes?.after === undefined) this.invalidate(state, ids);
+    else if (binding.writes?.after === undefined) this.invalidate(state, ids, told);
     else this.keysUnknown(state, unknown);
   }
 
-  private afterSuccess(invalidation: Invalidation, result: unknown, args: unknown[]): void {
+  /** `told`: collects what is to be waited for. */
+  private afterSuccess(
+    invalidation: Invalidation,
+    result: unknown,
+    args: unknown[],
+    told: unknown[],
+  ): void {
     const { binding, state, ids, tags, write } = invalidation;
     const { after } = binding.writes ?? {};
-    if (write !== undefined) this.store(invalidation, write, result);
+    if (write !== undefined) told.push(this.store(invalidation, write, result));
     else if (tags !== undefined) this.invalidateTags(tags);
     else if (!this.says(invalidation, result, args)) return;
-    else if (after === undefined) this.invalidate(state, ids);
-    else this.invalidateTold(invalidation, () => after(result, ...args));
+    else if (after === undefined) this.invalidate(state, ids, told);
+    else this.invalidateTold(invalidation, () => after(result, ...args), told);
   }
 
-  private store({ binding, state, ids }: Invalidation, write: Write, result: unknown): void {
+  private store({ binding, state, ids }: Invalidation, write: Write, result: unknown): unknown {
     const { stores } = binding;
     if (ids !== undefined) return this.engine.writer.stored(write, ids[0]!, result);
     try {
       const { keyOf } = stores as { keyOf: (value: unknown) => EntityKey };
-      this.engine.writer.stored(write, idOf(keyOf(result), state.policy.entity), result);
+      return this.engine.writer.stored(write, idOf(keyOf(result), state.policy.entity), result);
     } catch (error) {
-      this.engine.writer.failed(write);
+      const settled = this.engine.writer.failed(write);
       const why = error instanceof CacheUsageError ? error.message : `it threw ${nameOf(error)}`;
       this.keysUnknown(
         state,
         `keyOf of ${binding.method} did not tell the key of what was made: ${why}`,
       );
+      return settled;
     }
   }
 
@@ -131,7 +143,11 @@ export class WritingCalls {
   }
 
   /** The write is done, so its result is handed through whatever `keysOf` says; each key it does tell counts. */
-  private invalidateTold({ binding, state }: Invalidation, tell: () => readonly EntityKey[]): void {
+  private invalidateTold(
+    { binding, state }: Invalidation,
+    tell: () => readonly EntityKey[],
+    told: unknown[],
+  ): void {
     const problems: string[] = [];
     const attempt = (work: () => void) => {
       try {
@@ -146,7 +162,7 @@ export class WritingCalls {
       const keys = tell();
       if (!Array.isArray(keys)) throw new TypeError('no array');
       for (const key of keys as readonly EntityKey[]) {
-        attempt(() => this.invalidate(state, [idOf(key, state.policy.entity)]));
+        attempt(() => this.invalidate(state, [idOf(key, state.policy.entity)], told));
       }
     });
     if (problems.length === 0) return;
@@ -155,11 +171,17 @@ export class WritingCalls {
   }
 
   /** Nothing known means the whole entity. */
-  private invalidate(state: EntityState, ids: readonly string[] | undefined): void {
+  private invalidate(
+    state: EntityState,
+    ids: readonly string[] | undefined,
+    told: unknown[],
+  ): void {
     const { invalidator } = this.engine;
     const trace = calls.getStore();
-    if (ids === undefined) invalidator.invalidateFamily(state, trace);
-    else for (const id of ids) invalidator.invalidate(state, id, trace);
+    if (ids === undefined) invalidator.doubt(state, trace);
+    else if (state.remote === undefined)
+      for (const id of ids) void invalidator.invalidate(state, id, trace);
+    else told.push(...ids.map((id) => invalidator.invalidate(state, id, trace)));
   }
 
   private keysUnknown(state: EntityState, what: string): void {
@@ -170,7 +192,7 @@ export class WritingCalls {
         ? `All entries of '${entity}' were dropped.`
         : `What it did not tell stays in '${entity}' until its ttl.`;
     this.engine.events.fault('CACHE_KEYS_UNKNOWN', entity, `${what}. ${done}`, trace);
-    if (prefer === 'error') this.engine.invalidator.invalidateFamily(state, trace);
+    if (prefer === 'error') this.engine.invalidator.doubt(state, trace);
   }
 
   /** What `when` says; only a clear no keeps an old value in use. */

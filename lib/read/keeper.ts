@@ -29,8 +29,20 @@ export interface Origin extends Begun {
   /** Shorter than the contract's, or `Infinity`. */
   readonly ttlMs?: number;
   readonly tags?: readonly string[];
+  /** What is done with it in the store that this process shares with others. */
+  readonly shared?: SharedCopy;
   /** Why it is not to be stored, asked when everything else is done. */
   readonly refused: () => 'invalidated meanwhile' | 'skipped' | undefined;
+}
+
+/** The right to store an entry where others see it. One of the three is called, once. */
+export interface SharedCopy {
+  /** `keep`: puts the record into the table of this process; called if the store has taken it. */
+  store(record: CacheRecord, keep: () => void): void;
+  /** What came is not to be stored; what is there may stay. */
+  leave(): void;
+  /** What is there is not true any more. */
+  remove(): void;
 }
 
 /** Makes records of what the source said, and stores them if nothing speaks against it. */
@@ -62,9 +74,26 @@ export class Keeper {
       return this.record(origin, value, 'raw');
     }
     const extras = this.extras(origin, value, sealed.bytes);
+    if (state.remote !== undefined && extras !== undefined && extras.tags.length > 0) {
+      this.tagged(origin);
+      return this.record(origin, sealed.value, sealed.handOut);
+    }
     const record = this.record(origin, sealed.value, sealed.handOut, extras);
     this.store(origin, record);
     return record;
+  }
+
+  private tagged(origin: Origin): void {
+    const { entity, store } = origin.state.policy;
+    this.events.fault(
+      'CACHE_VALUE_UNSTORABLE',
+      entity,
+      `A value of '${entity}' was returned but not stored: it carries tags, by which entries in the store '${store}' cannot be invalidated. ` +
+        `Fix: leave out currentLoad().tags(), or write \`store: 'process'\` in the contract of '${entity}'.`,
+      origin.trace,
+    );
+    this.announce(origin, 'unstorable', 0);
+    this.disprove(origin);
   }
 
   private unmergeable(origin: Origin, said: unknown): CacheRecord {
@@ -83,6 +112,11 @@ export class Keeper {
   /** The error that means that there is nothing. */
   keepAbsence(origin: Origin, error: unknown): CacheRecord {
     const bytes = weightOf(error);
+    if (origin.state.remote !== undefined) {
+      // An error cannot be given to other processes as it is.
+      this.disprove(origin);
+      return this.record(origin, error, 'thrown');
+    }
     const record = this.record(origin, error, 'thrown', this.extras(origin, null, bytes));
     if (bytes <= MOST_BYTES_OF_ABSENCE) {
       this.store(origin, record);
@@ -102,8 +136,10 @@ export class Keeper {
   }
 
   /** The source said something that cannot be kept: what was held until now is not true any more. */
-  private disprove(origin: Origin): void {
-    if (origin.refused() === undefined) origin.state.table.delete(origin.id);
+  private disprove({ state, id, shared, refused }: Origin): void {
+    if (refused() !== undefined) return shared?.leave();
+    state.table.delete(id);
+    shared?.remove();
   }
 
   private store(origin: Origin, record: CacheRecord): void {
@@ -111,8 +147,24 @@ export class Keeper {
     const refused = origin.refused() ?? this.outdated(state, id, record);
     // The source lags: it is not asked again at once for what is there in a newer version.
     if (refused === 'older version') state.coolDown.failed(id, this.clock.monotonic());
-    if (refused !== undefined) this.announce(origin, refused, record.bytes);
-    else this.announce(origin, state.table.set(id, record) ? 'stored' : 'too large', record.bytes);
+    if (refused !== undefined) {
+      this.announce(origin, refused, record.bytes);
+      origin.shared?.leave();
+    } else if (state.remote === undefined) {
+      this.announce(origin, state.table.set(id, record) ? 'stored' : 'too large', record.bytes);
+    } else {
+      origin.shared?.store(record, () => this.copy(origin, record));
+    }
+  }
+
+  /** A copy of what others share: in the table only where the contract bears that nobody says when it changes. */
+  copy(
+    { state, id, refused }: Pick<Origin, 'state' | 'id' | 'refused'>,
+    record: CacheRecord,
+  ): void {
+    if (state.policy.keptIn === 'store and process' && refused() === undefined) {
+      state.table.set(id, record);
+    }
   }
 
   private outdated(state: EntityState, id: string, record: CacheRecord) {

@@ -15,7 +15,7 @@ import {
   type CallContext,
   type LoadContext,
 } from './call-context.js';
-import type { Keeper } from './keeper.js';
+import type { Keeper, SharedCopy } from './keeper.js';
 
 /** What asks the source of truth: the decorated method, or the function given to `EntityCache.get`. */
 export type Load = (context: LoadContext) => unknown;
@@ -53,10 +53,13 @@ export class Loader {
     flight: Flight,
     run: Load,
     context: CallContext | undefined,
+    /** Where others share the entry: what is there, and what is done with what comes. */
+    { held, shared }: { held?: CacheRecord; shared?: SharedCopy } = {},
   ): Promise<CacheRecord> {
     const visit = state.pending?.visit(id, loadAround(context) !== undefined);
     try {
-      return await this.visiting(visit, state, id, flight, run, context);
+      const attempt = this.attempt(state, id, context, held);
+      return await this.visiting(visit, attempt, flight, run, shared);
     } finally {
       visit?.end();
     }
@@ -64,15 +67,13 @@ export class Loader {
 
   private async visiting(
     visit: Visit | undefined,
-    state: EntityState,
-    id: string,
+    attempt: Attempt,
     flight: Flight,
     run: Load,
-    context: CallContext | undefined,
+    shared: SharedCopy | undefined,
   ): Promise<CacheRecord> {
+    const { state, id, context, frame } = attempt;
     const begun = this.keeper.begin(context);
-    const attempt = this.attempt(state, id, context);
-    const { frame } = attempt;
     const origin = {
       ...begun,
       state,
@@ -81,6 +82,7 @@ export class Loader {
         return frame.ttlMs;
       },
       tags: frame.tags,
+      shared,
       refused: () =>
         flight.poisoned
           ? ('invalidated meanwhile' as const)
@@ -93,9 +95,9 @@ export class Loader {
     state.loading.set(id, loading);
     try {
       // What one caller accepts must not get into a value that others share.
-      const shared = { ...context, accepts: undefined, acceptsAll: undefined };
+      const neutral = { ...context, accepts: undefined, acceptsAll: undefined };
       const load: Load = visit ? (said) => visit.load(() => run(said)) : run;
-      value = await this.inTime(attempt, load, shared);
+      value = await this.inTime(attempt, load, neutral);
     } catch (thrown) {
       const error = own(thrown);
       if (thrown === error && this.meansAbsent(attempt, error)) {
@@ -133,8 +135,12 @@ export class Loader {
     return { value: await this.inTime(attempt, run), said: attempt.frame };
   }
 
-  private attempt(state: EntityState, id: string, context: CallContext | undefined): Attempt {
-    const record = state.table.get(id);
+  private attempt(
+    state: EntityState,
+    id: string,
+    context: CallContext | undefined,
+    record = state.table.get(id),
+  ): Attempt {
     const held = () => valueOf(record, state);
     const abort = new AbortController();
     const frame = new LoadFrame(state, id, loadAround(context), abort.signal, held);

@@ -8,6 +8,7 @@ import type { CacheRecord } from '../entry/record.js';
 import type { EventSource } from '../events/event-source.js';
 import { channels, type CacheEvents } from '../events/events.js';
 import type { EntityState } from '../store/entity-state.js';
+import type { RemoteTier } from '../store/remote-tier.js';
 import type { TagTable } from '../store/tag-table.js';
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
@@ -20,6 +21,8 @@ import {
   loadAround,
   type CallContext,
 } from './call-context.js';
+import { CoolingDown, type FleetLoader } from './fleet-loader.js';
+import type { Keeper } from './keeper.js';
 import type { Load, Loader } from './loader.js';
 
 /**
@@ -34,6 +37,8 @@ export class Reader {
     private readonly flights: Singleflight,
     private readonly tags: TagTable,
     private readonly loader: Loader,
+    private readonly fleet: FleetLoader,
+    private readonly keeper: Keeper,
     private readonly background: Background,
     private readonly events: EventSource,
   ) {}
@@ -61,7 +66,9 @@ export class Reader {
   async peek(state: EntityState, key: EntityKey): Promise<unknown> {
     const id = idOf(key, state.policy.entity);
     const context = calls.getStore();
-    const record = this.usable(state, id, context, this.clock.monotonic());
+    const record =
+      this.usable(state, id, context, this.clock.monotonic()) ??
+      (await this.usableCopy(state, id, context));
     if (record === undefined || record.handOut === 'thrown') return undefined;
     return this.handOut(state, id, record, () => undefined, context);
   }
@@ -75,9 +82,30 @@ export class Reader {
   ): CacheRecord | undefined {
     const record = state.table.get(id);
     if (record === undefined || now >= state.usableUntil) return undefined;
+    return this.serves(state, record, context, now) ? record : undefined;
+  }
+
+  private serves(
+    state: EntityState,
+    record: CacheRecord,
+    context: CallContext | undefined,
+    now: number,
+  ): boolean {
     const staleForMs = accepted(context, state) ?? state.staleForMs;
-    if (now < record.softExpiry && staleForMs >= 0 && record.extras === undefined) return record;
-    return this.servable(record, staleForMs, now) ? record : undefined;
+    if (now < record.softExpiry && staleForMs >= 0 && record.extras === undefined) return true;
+    return this.servable(record, staleForMs, now);
+  }
+
+  /** What others have stored, if that answers the call. */
+  private async usableCopy(
+    state: EntityState,
+    id: string,
+    context: CallContext | undefined,
+  ): Promise<CacheRecord | undefined> {
+    if (state.remote === undefined || detourOf(state, id, context) !== undefined) return undefined;
+    const record = await this.found(state, state.remote, id, context);
+    if (record === undefined) return undefined;
+    return this.serves(state, record, context, this.clock.monotonic()) ? record : undefined;
   }
 
   /** Absence is never served stale: what was created since should be seen. */
@@ -122,27 +150,80 @@ export class Reader {
   ): Promise<unknown> {
     const detour = state.detour ?? detourOf(state, id, context);
     if (detour !== undefined) return this.pass(state, id, detour, load, context);
+    return state.remote === undefined
+      ? this.load(state, id, load, context, undefined)
+      : this.readShared(state, state.remote, id, load, context);
+  }
+
+  /** An entry that several processes share. */
+  private async readShared(
+    state: EntityState,
+    remote: RemoteTier,
+    id: string,
+    load: Load,
+    context: CallContext | undefined,
+  ): Promise<unknown> {
+    const held = await this.found(state, remote, id, context);
+    const now = this.clock.monotonic();
+    if (held === undefined || !this.serves(state, held, context, now)) {
+      return this.load(state, id, load, context, held);
+    }
+    if (now >= held.softExpiry || (state.earlyRefresh > 0 && this.isDrawn(state, held, now))) {
+      this.refresh(state, id, load, context, now, held);
+    }
+    return this.hit(state, id, held, load, context, now);
+  }
+
+  /** What the store has, however old. */
+  private async found(
+    state: EntityState,
+    remote: RemoteTier,
+    id: string,
+    context: CallContext | undefined,
+  ): Promise<CacheRecord | undefined> {
+    if (remote.avoids(id)) return undefined;
+    try {
+      const found = await remote.find(id);
+      if (found === undefined) return undefined;
+      const { record, isCurrent } = found;
+      const refused = () => (isCurrent() ? undefined : 'invalidated meanwhile');
+      this.keeper.copy({ state, id, refused }, record);
+      return record;
+    } catch {
+      this.fleet.outOfReach(state, context);
+      return undefined;
+    }
+  }
+
+  /** `held`: what is there, and does not answer the call as things are. */
+  private load(
+    state: EntityState,
+    id: string,
+    load: Load,
+    context: CallContext | undefined,
+    held: CacheRecord | undefined,
+  ): Promise<unknown> {
     const now = this.clock.monotonic();
     if (state.coolDown.rests(id, now)) {
-      const record = this.usableAfterFailure(state, id, context, now);
+      const record = this.usableAfterFailure(state, id, context, now, held);
       if (record !== undefined) return this.hit(state, id, record, load, context, now);
     }
     if (channels.miss.hasSubscribers) {
-      const reason = state.table.get(id) === undefined ? 'absent' : 'expired';
+      const reason = (held ?? state.table.get(id)) === undefined ? 'absent' : 'expired';
       const about = this.events.ofEntry(state.policy.entity, id, context);
       this.events.publish('miss', { ...about, reason });
     }
-    const { flight, joined } = this.fly(state, id, load, context, now);
+    const { flight, joined } = this.fly(state, id, load, context, now, held);
     return flight.then(
       (record) => {
         // What cannot be copied cannot be given to two.
         if (joined && record.handOut === 'raw')
           return this.pass(state, id, 'unstorable', load, context);
         // A tag of it may have been invalidated before this call joined.
-        if (joined && !this.isCurrent(record)) return this.miss(state, id, load, context);
+        if (joined && !this.isCurrent(record)) return this.load(state, id, load, context, held);
         return this.handOut(state, id, record, load, context);
       },
-      (error) => this.insteadOf(error, state, id, load, context),
+      (error) => this.insteadOf(error, state, id, load, context, held),
     );
   }
 
@@ -153,6 +234,7 @@ export class Reader {
     load: Load,
     context: CallContext | undefined,
     now: number,
+    held: CacheRecord | undefined,
   ): { flight: Promise<CacheRecord>; joined: boolean } {
     const { entity } = state.policy;
     this.leaveBehind(state, id, now);
@@ -163,7 +245,11 @@ export class Reader {
     let joined = true;
     const flight = this.flights.fly(entity, id, (flight) => {
       joined = false;
-      const loading = this.loader.load(state, id, flight, load, context);
+      const { remote } = state;
+      const loading =
+        remote === undefined
+          ? this.loader.load(state, id, flight, load, context)
+          : this.fleet.load({ state, remote, id, flight, run: load, context, held });
       this.background.track(loading);
       return loading;
     });
@@ -188,12 +274,14 @@ export class Reader {
     load: Load,
     context: CallContext | undefined,
     now: number,
+    held?: CacheRecord,
   ): void {
     if (state.loading.get(id)?.flight.poisoned === false || state.coolDown.rests(id, now)) return;
     if (isOwnLoad(context, state, id)) return;
     const ignore = () => undefined;
     // A failure has been told as an event, and the value it did not replace is still there.
-    this.background.track(this.fly(state, id, load, context, now).flight.then(ignore, ignore));
+    const { flight } = this.fly(state, id, load, context, now, held);
+    this.background.track(flight.then(ignore, ignore));
   }
 
   /**
@@ -212,12 +300,14 @@ export class Reader {
     id: string,
     load: Load,
     context: CallContext | undefined,
+    held: CacheRecord | undefined,
   ): Promise<unknown> {
     const now = this.clock.monotonic();
-    const record = this.usableAfterFailure(state, id, context, now);
-    return record === undefined
-      ? Promise.reject(error)
-      : this.hit(state, id, record, load, context, now);
+    const record = this.usableAfterFailure(state, id, context, now, held);
+    if (record !== undefined) return this.hit(state, id, record, load, context, now);
+    // The source is left alone for those who can bear it.
+    if (error instanceof CoolingDown) return this.pass(state, id, 'cooling down', load, context);
+    return Promise.reject(error);
   }
 
   private usableAfterFailure(
@@ -225,8 +315,9 @@ export class Reader {
     id: string,
     context: CallContext | undefined,
     now: number,
+    held: CacheRecord | undefined,
   ): CacheRecord | undefined {
-    const record = state.table.get(id);
+    const record = held ?? state.table.get(id);
     if (record === undefined || now >= state.usableUntil) return undefined;
     // Who accepts something stale in ordinary times accepts in trouble what everybody does.
     const asked = accepted(context, state) ?? state.staleOnErrorMs;

@@ -72,6 +72,14 @@ export type FillOutcome = 'stored' | 'voided' | 'older version';
  * not stored after it. And of two leases of one entry at most one is in force.
  */
 export abstract class CacheStore {
+  /**
+   * Called when the application starts. Rejects if the store can never do what is asked of it here: the application does
+   * not start then. One that is only out of reach is used as soon as it is back.
+   */
+  check(): Promise<void> {
+    return Promise.resolve();
+  }
+
   /** Its time, in milliseconds, as far as this process knows it. */
   abstract now(): number;
 

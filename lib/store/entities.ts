@@ -102,7 +102,7 @@ export class Entities {
     }
     const outside = this.overrides.of(String(entity.name));
     const at = outside.placeOf(this.placesOf(entity));
-    const policy = resolvePolicy(entity, at, outside);
+    const policy = resolvePolicy(entity, at, outside, this.surroundings.stores);
     const taken = this.nameTaken(entity);
     if (Array.isArray(policy)) return [...(policy as Fault[]), ...taken];
     const faults = [

@@ -5,6 +5,7 @@ import type { OriginCap } from '../coordination/origin-cap.js';
 import { WriteTickets } from '../coordination/write-tickets.js';
 import type { Comparable } from '../entry/version.js';
 import { LocalTier } from './local-tier.js';
+import type { RemoteTier } from './remote-tier.js';
 import { VersionFloors } from './version-floors.js';
 
 /** A load under way. */
@@ -58,6 +59,8 @@ export class EntityState {
   /** Beta of XFetch; 0 is off. */
   readonly earlyRefresh: number;
   detour: Detour | undefined;
+  /** The entries that this process shares with others; the table is a copy of some of them then, or empty. */
+  remote: RemoteTier | undefined;
   /** Write-behind only. */
   pending: PendingWrites | undefined;
 

@@ -2,9 +2,10 @@ import type { Singleflight } from '../coordination/singleflight.js';
 import type { WriteTicket } from '../coordination/write-tickets.js';
 import type { Trace } from '../events/event-source.js';
 import type { Invalidator } from '../invalidation/invalidator.js';
-import type { Begun, Keeper } from '../read/keeper.js';
+import type { Begun, Keeper, SharedCopy } from '../read/keeper.js';
 import { currentLoad, loadAround, type CallContext, type LoadFrame } from '../read/call-context.js';
 import type { Load, Loader } from '../read/loader.js';
+import type { Lease } from '../store/cache-store.js';
 import type { EntityState } from '../store/entity-state.js';
 
 /** A write-through under way. */
@@ -13,6 +14,8 @@ export interface Write {
   readonly ticket: WriteTicket;
   /** When it began: what changed after that may be missing from what it brings back. */
   readonly begun: Begun;
+  /** Where processes share the entry: the right to store it, if the store gave it. The write begins after that. */
+  readonly claimed?: Promise<Lease | undefined>;
 }
 
 /**
@@ -29,17 +32,20 @@ export class Writer {
 
   /** `id` is unknown where the write makes the entry. */
   begin(state: EntityState, id: string | undefined, trace: Trace | undefined): Write {
-    return { state, ticket: state.tickets.begin(id), begun: this.keeper.begin(trace) };
+    const write = { state, ticket: state.tickets.begin(id), begun: this.keeper.begin(trace) };
+    if (state.remote === undefined || id === undefined) return write;
+    return { ...write, claimed: state.remote.claim(id).catch(() => undefined) };
   }
 
-  /** The write resolved to the value the source now holds. */
-  stored({ state, ticket, begun }: Write, id: string, value: unknown, said?: LoadFrame): void {
+  /** The write resolved to the value the source now holds. Where processes share it, when it resolves nobody gets another. */
+  stored(write: Write, id: string, value: unknown, said?: LoadFrame): Promise<unknown> | undefined {
+    const { state, ticket, begun } = write;
     const { trace } = begun;
     const alone = state.tickets.end(ticket, id);
     if (!alone || state.detour !== undefined || value === undefined) {
-      this.invalidator.invalidate(state, id, trace);
-      return;
+      return this.invalidate(state, id, trace);
     }
+    if (state.remote !== undefined) return this.share(write, id, value, said);
     // Loads under way may have read before the write: they are not stored, and nobody joins them.
     this.flights.poison(state.policy.entity, id);
     const held = state.table.get(id);
@@ -56,6 +62,43 @@ export class Writer {
     );
     // What could not be stored must not leave the old value in its place.
     if (state.table.get(id) === held) state.table.delete(id);
+    return undefined;
+  }
+
+  /** Stores the value where others see it; or nothing is left there, if another write came between. */
+  private async share(
+    { state, begun, claimed }: Write,
+    id: string,
+    value: unknown,
+    said: LoadFrame | undefined,
+  ): Promise<void> {
+    const remote = state.remote!;
+    const lease = await claimed;
+    let stored: Promise<boolean> | undefined;
+    if (lease !== undefined) {
+      const nothing = () => undefined;
+      const shared: SharedCopy = {
+        store: (record, keep) => {
+          stored = remote.fill(lease, record).then((outcome) => {
+            if (outcome === 'stored') keep();
+            return outcome === 'stored';
+          });
+        },
+        leave: nothing,
+        remove: nothing,
+      };
+      const refused = () => undefined;
+      const origin = { ...begun, state, id, ttlMs: said?.ttlMs, shared, refused };
+      this.flights.poison(state.policy.entity, id);
+      state.table.delete(id);
+      this.keeper.keep(origin, value);
+    }
+    const done = await (stored ?? Promise.resolve(false)).catch(() => false);
+    if (!done) await this.invalidate(state, id, begun.trace);
+  }
+
+  private async invalidate(state: EntityState, id: string, trace?: Trace): Promise<void> {
+    await this.invalidator.invalidate(state, id, trace);
   }
 
   /** Loads an entry and stores it as if it had been written. A load that fails has changed nothing. */
@@ -69,14 +112,17 @@ export class Writer {
     const visit = state.pending?.visit(id, loadAround(context) !== undefined);
     const asked: Load = visit ? (said) => visit.load(() => load(said)) : load;
     const write = this.begin(state, id, context);
+    if (write.claimed !== undefined) await write.claimed;
     try {
       const { value, said } = await this.loader.loadAlone(state, id, asked, context);
-      if (said.skipped) state.tickets.abandon(write.ticket);
-      else this.stored(write, id, value, said);
+      const settled = said.skipped
+        ? this.abandon(write)
+        : this.stored(write, id, value, said);
+      if (settled !== undefined) await settled;
       const seen = state.pending?.over(id, value);
       return seen === undefined ? value : seen.value;
     } catch (error) {
-      state.tickets.abandon(write.ticket);
+      await this.abandon(write);
       throw error;
     } finally {
       visit?.end();
@@ -84,8 +130,15 @@ export class Writer {
   }
 
   /** The write failed, and may have written all the same. */
-  failed({ state, ticket, begun }: Write): void {
+  failed({ state, ticket, begun }: Write): Promise<unknown> | undefined {
     state.tickets.abandon(ticket);
-    if (ticket.id !== undefined) this.invalidator.invalidate(state, ticket.id, begun.trace);
+    return ticket.id === undefined ? undefined : this.invalidate(state, ticket.id, begun.trace);
+  }
+
+  /** Nothing was written: what is there may stay. */
+  private async abandon({ state, ticket, claimed }: Write): Promise<void> {
+    state.tickets.abandon(ticket);
+    const lease = await claimed;
+    if (lease !== undefined) await state.remote!.fail(lease, 0).catch(() => undefined);
   }
 }

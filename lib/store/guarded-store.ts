@@ -1,0 +1,157 @@
+import type { Background } from '../time/background.js';
+import type { Clock } from '../time/clock.js';
+import type {
+  CacheStore,
+  EntryName,
+  FillOutcome,
+  Lease,
+  LeaseAnswer,
+  LeaseTerms,
+  StoredEntry,
+} from './cache-store.js';
+
+/** So many failures in a row, and nobody waits for the store any more. */
+const MOST_FAILURES = 5;
+/** How often it is asked then whether it is back. */
+const PROBE_MS = 500;
+
+/** The store gave no answer in time, or failed, or is not asked just now. One for all: it is thrown by every call of an outage. */
+export const NO_STORE = new Error('the store is out of reach');
+
+interface Wait {
+  readonly until: number;
+  over: boolean;
+  readonly giveUp: () => void;
+}
+
+/**
+ * A store that costs its callers no more than a deadline, and after some failures in a row nothing at all.
+ *
+ * @throws {@link NO_STORE}, from every method
+ */
+export class GuardedStore {
+  /** In the order of their deadlines, since all wait equally long: one timer serves them all. */
+  private waits: Wait[] = [];
+  private timer: (() => void) | undefined;
+  private failures = 0;
+  private probeAt = 0;
+
+  constructor(
+    private readonly store: CacheStore,
+    private readonly deadlineMs: number,
+    private readonly clock: Clock,
+    private readonly background: Background,
+  ) {}
+
+  /** In the store's own time. */
+  now(): number {
+    return this.store.now();
+  }
+
+  read(entry: EntryName): Promise<StoredEntry | undefined> {
+    return this.within(() => this.store.read(entry));
+  }
+
+  lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
+    return this.within(
+      () => this.store.lease(entry, terms),
+      // Nobody will load under it: others need not wait for its end.
+      (late) => {
+        if (late.outcome === 'granted') this.ignoring(this.store.fail(late.lease, 0));
+        if (late.outcome === 'held') late.leave();
+      },
+    );
+  }
+
+  fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome> {
+    return this.within(() => this.store.fill(lease, stored, keepMs));
+  }
+
+  fail(lease: Lease, coolDownMs: number): Promise<void> {
+    return this.within(() => this.store.fail(lease, coolDownMs));
+  }
+
+  claim(entry: EntryName, leaseMs: number): Promise<Lease> {
+    return this.within(() => this.store.claim(entry, leaseMs));
+  }
+
+  invalidate(entry: EntryName, below?: Parameters<CacheStore['invalidate']>[1]): Promise<void> {
+    return this.within(() => this.store.invalidate(entry, below));
+  }
+
+  async close(): Promise<void> {
+    this.timer?.();
+    await this.store.close();
+  }
+
+  private within<T>(ask: () => Promise<T>, late?: (answer: T) => void): Promise<T> {
+    const now = this.clock.monotonic();
+    if (!this.admits(now)) return Promise.reject(NO_STORE);
+    return new Promise((resolve, reject) => {
+      const wait: Wait = {
+        until: now + this.deadlineMs,
+        over: false,
+        giveUp: () => {
+          this.failed();
+          reject(NO_STORE);
+        },
+      };
+      this.add(wait);
+      ask().then(
+        (answer) => {
+          if (wait.over) return late?.(answer);
+          wait.over = true;
+          this.failures = 0;
+          resolve(answer);
+        },
+        () => {
+          if (wait.over) return;
+          wait.over = true;
+          wait.giveUp();
+        },
+      );
+    });
+  }
+
+  /** One call goes through now and then while the store is out of reach, to see whether it still is. */
+  private admits(now: number): boolean {
+    if (this.failures < MOST_FAILURES) return true;
+    if (now < this.probeAt) return false;
+    this.probeAt = now + PROBE_MS;
+    return true;
+  }
+
+  private failed(): void {
+    this.failures++;
+    if (this.failures === MOST_FAILURES) this.probeAt = this.clock.monotonic() + PROBE_MS;
+  }
+
+  private add(wait: Wait): void {
+    this.waits.push(wait);
+    this.timer ??= this.after(this.deadlineMs);
+  }
+
+  private after(ms: number): () => void {
+    // An answer that came while the process was busy is read before the turn is over.
+    return this.background.after(ms, () => setImmediate(() => this.expire()));
+  }
+
+  private expire(): void {
+    this.timer = undefined;
+    const now = this.clock.monotonic();
+    let first = 0;
+    for (; first < this.waits.length; first++) {
+      const wait = this.waits[first]!;
+      if (wait.over) continue;
+      if (wait.until > now) break;
+      wait.over = true;
+      wait.giveUp();
+    }
+    this.waits = this.waits.slice(first);
+    if (this.waits.length > 0) this.timer = this.after(Math.max(1, this.waits[0]!.until - now));
+  }
+
+  private ignoring(work: Promise<unknown>): void {
+    this.background.track(work.catch(() => undefined));
+  }
+}
