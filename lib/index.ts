@@ -90,6 +90,7 @@ export {
   CacheUsageError,
 } from './errors/cache.error.js';
 export {
+  CacheFlushFailedError,
   CacheFlushTimeoutError,
   CacheJournalFullError,
   CacheMutationRejectedError,

@@ -46,6 +46,25 @@ export class CacheFlushTimeoutError extends CacheError {
 }
 
 /**
+ * A batch was not written, for a reason that is not the flushing method's error. It will be tried again, unchanged.
+ *
+ * Who waited for it gets 503 over HTTP from Nest.
+ */
+export class CacheFlushFailedError extends CacheError {
+  readonly code = 'CACHE_FLUSH_FAILED';
+  readonly statusCode = 503;
+  readonly status = 503;
+  readonly expose = true;
+
+  constructor(
+    readonly entity: string,
+    reason: string,
+  ) {
+    super(`A batch of '${entity}' was not written: ${reason}.`);
+  }
+}
+
+/**
  * The flushing method rejected a mutation whose caller waited for it. Nothing of it was written.
  *
  * Nest answers it with 422 over HTTP, and the reason.

@@ -90,8 +90,10 @@ export class Loader {
             ? ('skipped' as const)
             : undefined,
     };
+    // What was set or removed does not depend on the source, nor on what becomes of the flush.
+    if (state.pending?.holds(id, 'a value')) return this.keeper.keep(origin, null);
     let value: unknown;
-    const loading = { startedAt: begun.startedAt, flight };
+    const loading = { startedAt: begun.startedAt, flight, visit };
     state.loading.set(id, loading);
     try {
       // What one caller accepts must not get into a value that others share.

@@ -57,8 +57,11 @@ class Batch {
     if (frame !== undefined) this.frames.push(frame);
     if (index === 0) this.values = this.next();
     const { values } = this;
-    // One that comes later, because its value could not be shared, is a call of its own.
-    if (this.started) this.begin();
+    // What comes later, because it had to wait or its value could not be shared: together with what comes just then.
+    if (this.started && index === 0) {
+      const { begin } = this;
+      setImmediate(() => begin());
+    }
     return (await values)[index];
   }
 

@@ -239,7 +239,11 @@ export class Reader {
     const { entity } = state.policy;
     this.leaveBehind(state, id, now);
     // It waits for a batch, which waits for the load that this call is part of.
-    if (state.pending?.closes(id) && loadAround(context) !== undefined) {
+    if (
+      state.loading.get(id)?.visit?.waits === true &&
+      state.pending?.closes(id) &&
+      loadAround(context) !== undefined
+    ) {
       this.flights.poison(entity, id);
     }
     let joined = true;
@@ -385,8 +389,8 @@ export class Reader {
 }
 
 function detourOf(state: EntityState, id: string, context: CallContext | undefined) {
-  // A load may wait until a batch is written, and two that load from each other would wait for ever.
-  if (state.pending !== undefined && isFlushing(context)) return 'own flush';
+  // A load may wait until a batch is written, itself or one it joins; and that batch would wait for it.
+  if (isFlushing(context)) return 'own flush';
   if (accepted(context, state) === NOTHING_CACHED) return 'context';
   return isOwnLoad(context, state, id) ? 'own load' : undefined;
 }

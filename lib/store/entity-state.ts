@@ -12,12 +12,15 @@ import { VersionFloors } from './version-floors.js';
 export interface Loading {
   readonly startedAt: number;
   readonly flight: Flight;
+  readonly visit?: Visit;
 }
 
 /** A load, seen from the journal of its entity. */
 export interface Visit {
   /** Runs the load when nothing is being written under its key; or answers in its place, if the source has no say. */
   load(run: () => unknown): unknown;
+  /** Whether it waits for a flush. */
+  readonly waits: boolean;
   /** What came of the load is stored, or dropped. */
   end(): void;
 }

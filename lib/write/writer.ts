@@ -3,7 +3,13 @@ import type { WriteTicket } from '../coordination/write-tickets.js';
 import type { Trace } from '../events/event-source.js';
 import type { Invalidator } from '../invalidation/invalidator.js';
 import type { Begun, Keeper, SharedCopy } from '../read/keeper.js';
-import { currentLoad, loadAround, type CallContext, type LoadFrame } from '../read/call-context.js';
+import {
+  currentLoad,
+  isFlushing,
+  loadAround,
+  type CallContext,
+  type LoadFrame,
+} from '../read/call-context.js';
 import type { Load, Loader } from '../read/loader.js';
 import type { Lease } from '../store/cache-store.js';
 import type { EntityState } from '../store/entity-state.js';
@@ -108,7 +114,13 @@ export class Writer {
     load: Load,
     context: CallContext | undefined,
   ): Promise<unknown> {
-    if (state.detour !== undefined) return load(currentLoad());
+    // A batch that is being written would wait for itself.
+    if (state.detour !== undefined || isFlushing(context)) return load(currentLoad());
+    if (state.pending?.holds(id, 'a value')) {
+      // That is the truth, whatever the source says.
+      void this.stored(this.begin(state, id, context), id, null);
+      return state.pending.over(id, null)?.value;
+    }
     const visit = state.pending?.visit(id, loadAround(context) !== undefined);
     const asked: Load = visit ? (said) => visit.load(() => load(said)) : load;
     const write = this.begin(state, id, context);

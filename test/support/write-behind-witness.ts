@@ -85,8 +85,8 @@ export class WitnessedJournal implements Journal {
     });
   }
 
-  behind(segment: Segment, most: number): Promise<readonly Entry[]> {
-    return this.inner.behind(segment, most);
+  behind(segment: Segment, most: number, turn: number): Promise<readonly Entry[]> {
+    return this.inner.behind(segment, most, turn);
   }
 
   seal(): Promise<number> {

@@ -217,6 +217,7 @@ export class World {
       background,
       lock: new MemoryLock(clock),
       lockName: 'rival',
+      ended: () => new Error('the rival has ended'),
       write: (segment, attempt, witnesses) => batches.write(segment, attempt, witnesses),
       written: ignore,
       failed: ignore,

@@ -1,4 +1,5 @@
 import {
+  CacheFlushFailedError,
   CacheFlushTimeoutError,
   CacheMutationRejectedError,
 } from '../../errors/write-behind.error.js';
@@ -24,6 +25,8 @@ export interface FlushTarget {
 export interface Attempt {
   readonly number: number;
   readonly signal: AbortSignal;
+  /** Whether what takes several transactions is to go on: not when the application has ended. */
+  readonly goesOn: () => boolean;
   /** Done in the same transaction, after the effects of the batch; false if they are not to be. */
   readonly inside?: (tx: unknown) => Promise<boolean>;
 }
@@ -78,15 +81,16 @@ export class BatchWriter {
       const verdict = await ledger.advance(tx, this.position(segment));
       if (verdict === 'duplicate' || verdict === 'regressed') return { verdict, buried: [] };
       if (verdict === 'overlapping') {
-        throw new Error(
-          `The ledger says that a part of batch ${this.idOf(segment)} is written already.`,
+        throw new CacheFlushFailedError(
+          this.of.entity,
+          'the ledger says that a part of it is written already',
         );
       }
       const entries = without(segment, found);
       const refusals = [...(found ?? []), ...(await this.call(segment, entries, attempt, tx))];
+      await this.confirm(ledger, segment, tx);
       await this.bury(segment, refusals, tx);
       if ((await attempt.inside?.(tx)) === false) throw new Withdrawn(NOT_ANY_MORE);
-      await this.confirm(ledger, segment, tx);
       return { verdict: 'applied', buried: refusals.map(({ entry }) => entry) };
     });
   }
@@ -98,7 +102,7 @@ export class BatchWriter {
   ): Promise<Written> {
     const { entries } = segment;
     // Else what else is in the batch would be written again and again.
-    this.deadLetters.expect(entries.length);
+    if (segment.awaited === undefined) this.deadLetters.expect(entries.length);
     const refusals =
       witnesses === undefined
         ? await this.callInTime(this.idOf(segment), entries, attempt)
@@ -117,33 +121,46 @@ export class BatchWriter {
     segment: Segment,
     entries: readonly Entry[],
     attempt: Attempt,
-  ): Promise<{ error: unknown } | undefined> {
-    let went = false;
+  ): ReturnType<Trial> {
+    if (!attempt.goesOn())
+      throw new CacheFlushFailedError(this.of.entity, 'the application is ending');
+    let rejected: readonly Refusal[] | undefined;
     try {
       await this.transaction(ledger, attempt, async (tx, attempt) => {
         const verdict = await ledger.advance(tx, this.position(segment));
-        await this.call(segment, entries, attempt, tx);
-        if (verdict === 'advanced') await this.confirm(ledger, segment, tx);
-        went = true;
+        if (verdict === 'advanced') {
+          const refusals = await this.call(segment, entries, attempt, tx);
+          await this.confirm(ledger, segment, tx);
+          rejected = refusals;
+        } else {
+          // Written already, or not to be written: the last transaction says so.
+          rejected = [];
+        }
         throw new Undo();
       });
     } catch (error) {
       attempt.signal.throwIfAborted();
       if (error instanceof CacheFlushTimeoutError) throw error;
-      return went ? undefined : { error };
+      return rejected === undefined ? { error } : { rejected };
     }
-    throw new Error('The ledger committed a transaction whose work was rejected.');
+    throw new CacheFlushFailedError(
+      this.of.entity,
+      'transaction() of the ledger committed although its work was rejected',
+    );
   }
 
   /**
    * Some clients commit what a swallowed error has undone, or was never part of the transaction. Then the ledger is not
-   * where it was moved to, or its database refuses to say.
+   * where it was moved to, or its database refuses to say. Asked so that the ledger has nothing to move: where the
+   * transaction has ended, that would be committed.
    */
   private async confirm(ledger: Ledger<unknown>, segment: Segment, tx: unknown): Promise<void> {
-    const verdict = await ledger.advance(tx, this.position(segment));
-    if (verdict === 'duplicate') return;
-    throw new Error(
-      `In the transaction that has just moved it, the ledger says '${verdict}' of the same batch: it was undone meanwhile.`,
+    const position = { ...this.position(segment), previousSeq: segment.lastSeq };
+    const verdict = await ledger.advance(tx, position);
+    if (verdict === 'duplicate' || verdict === 'advanced') return;
+    throw new CacheFlushFailedError(
+      this.of.entity,
+      'the ledger is not where it was moved to in the same transaction: an error that was swallowed has undone it. Fix: let the flushing method throw what its statements throw',
     );
   }
 

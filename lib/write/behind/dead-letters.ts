@@ -3,6 +3,7 @@ import type { AnyEntity, EntityKey } from '../../contract/entity.js';
 import { handedOut, type FlushEntry, type Refusal } from './flush-batch.js';
 import type { Entry, Segment } from './journal.js';
 import type { BuriedRow, Ledger } from './ledger.js';
+import { CacheFlushFailedError } from '../../errors/write-behind.error.js';
 import { exactly, type Pending } from './pending.js';
 
 /** An `add` as callers made it: as a number where one can hold it, which JSON can as well. */
@@ -50,7 +51,10 @@ export class DeadLetters {
   /** @throws if so many more would not fit */
   expect(more: number): void {
     if (this.ledger !== undefined || this.rows.size + more <= this.mostInMemory) return;
-    throw new Error(`${this.rows.size} dead letters are in memory, and no more may come`);
+    throw new CacheFlushFailedError(
+      this.of.entity,
+      `${this.rows.size} of its dead letters are in memory, and there is no room for more. Fix: retry() or discard() them`,
+    );
   }
 
   /** Whether removing one can be part of the transaction that writes it. */

@@ -1,3 +1,4 @@
+import { CacheError } from '../../errors/cache.error.js';
 import type { EventSource, Trace } from '../../events/event-source.js';
 import { channels, type CacheEvents } from '../../events/events.js';
 import type { Written } from './batch-writer.js';
@@ -67,13 +68,14 @@ export class FlushReport {
     this.announce(segment, batch, 'failed', flushMs);
     // It may be written all the same, and its caller is told that it failed.
     if (segment.awaited !== undefined) for (const { id } of segment.entries) this.forget(id);
-    // Not its message: that may quote what a log should not hold.
+    // Not the message of somebody else's: that may quote what a log should not hold.
     const name = error instanceof Error ? error.name : typeof error;
+    const what = error instanceof CacheError ? `: ${error.message}` : ` with ${name}.`;
     const then =
       segment.awaited === undefined
         ? 'Nothing is lost; it is tried again, unchanged.'
         : 'Its caller was told, and it is not tried again.';
-    const message = `Writing a batch of '${this.entity}' failed with ${name}. ${then}`;
+    const message = `Writing a batch of '${this.entity}' failed${what} ${then}`;
     this.events.fault('CACHE_FLUSH_FAILED', this.entity, message, undefined);
   }
 

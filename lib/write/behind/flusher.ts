@@ -6,6 +6,7 @@ import type { Clock } from '../../time/clock.js';
 import { Withdrawn, type Attempt, type Written } from './batch-writer.js';
 import type { Gate } from './gate.js';
 import type { Entry, Journal, Operation, Segment } from './journal.js';
+import { Waiters } from './waiters.js';
 
 /** How much a new flush counts in the average that predicts waiting times. */
 const WEIGHT = 0.2;
@@ -30,17 +31,8 @@ export interface FlusherParts {
   /** Called in the turn in which the segment is forgotten. */
   readonly written: (segment: Segment, outcome: Written, flushMs: number) => void;
   readonly failed: (segment: Segment, error: unknown, flushMs: number) => void;
-}
-
-interface Waiter {
-  readonly waitsFor: (written: Segment) => boolean;
-  /** The number of the one mutation it waits for; that is given up if an attempt fails. */
-  readonly number?: number;
-  /** The segment of that mutation, as soon as it has one. */
-  segment?: Segment;
-  readonly inside?: Attempt['inside'];
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
+  /** What who waits is told when nothing is written any more. */
+  readonly ended: () => Error;
 }
 
 interface Outcome {
@@ -53,12 +45,14 @@ interface Outcome {
 export class Flusher {
   private running: Promise<void> | undefined;
   private again = false;
+  /** What is open has waited long enough, for a batch that was being written. */
+  private due = false;
   private stopped = false;
   private timer: (() => void) | undefined;
   private failures = 0;
   private averageMs = 0;
   private retryAt = 0;
-  private waiters: Waiter[] = [];
+  private readonly waiters = new Waiters();
   /** Written, and the journal does not know it yet. */
   private written: Outcome | undefined;
   /** Known not to be written, and the journal does not know it yet. */
@@ -71,7 +65,7 @@ export class Flusher {
 
   /** Something was accepted. */
   accepted(): void {
-    if (this.failures > 0) return;
+    if (this.failures > 0 || this.stopped) return;
     // Also while a batch is written: what waits then has waited when that is over.
     if (this.running === undefined && this.parts.journal.sealed > 0) this.start();
     else this.timer ??= this.after(this.parts.policy.flushEveryMs);
@@ -79,13 +73,13 @@ export class Flusher {
 
   /** Resolves when all that has been accepted until now is written; rejects with what the next attempt fails with. */
   async flush(): Promise<void> {
-    const { journal } = this.parts;
+    const { journal, ended } = this.parts;
+    if (this.stopped) throw ended();
     const upTo = await journal.seal();
     if ((await journal.head()) === undefined && this.written === undefined) return;
-    await new Promise<void>((resolve, reject) => {
-      this.waiters.push({ waitsFor: ({ lastSeq }) => lastSeq >= upTo, resolve, reject });
-      this.start();
-    });
+    const waiting = this.waiters.until(upTo);
+    this.start();
+    await waiting;
   }
 
   /** As {@link flush}; but does not wait where the last attempt has failed, and leaves it at that. */
@@ -97,20 +91,17 @@ export class Flusher {
 
   /** Resolves when the mutation is written, after all that was accepted before; if an attempt fails, it is given up. */
   flushAwaited(operation: Operation, inside?: Attempt['inside']): Promise<void> {
-    const { number } = operation;
-    return new Promise((resolve, reject) => {
-      const waitsFor = ({ awaited }: Segment) => awaited === number;
-      const waiter: Waiter = { waitsFor, number, inside, resolve, reject };
-      // Before it has a segment: whoever writes that finds what belongs into its transaction.
-      this.waiters.push(waiter);
-      this.parts.journal.putAwaited(operation).then(
-        (segment) => {
-          waiter.segment = segment;
-          this.start();
-        },
-        (error: unknown) => this.settle([waiter], () => reject(error)),
-      );
-    });
+    if (this.stopped) return Promise.reject(this.parts.ended());
+    // Before it has a segment: whoever writes that finds what belongs into its transaction.
+    const { waiter, waiting } = this.waiters.forOne(operation.number, inside);
+    this.parts.journal.putAwaited(operation).then(
+      (segment) => {
+        waiter.segment = segment;
+        this.start();
+      },
+      (error: unknown) => this.waiters.fail(waiter, error),
+    );
+    return waiting;
   }
 
   /** When there will probably be room. */
@@ -124,6 +115,11 @@ export class Flusher {
   stop(): void {
     this.stopped = true;
     this.cancelTimer();
+    if (this.running === undefined) this.abandon();
+  }
+
+  private abandon(): void {
+    if (this.waiters.size > 0) this.waiters.failAll(this.parts.ended());
   }
 
   private cancelTimer(): void {
@@ -134,6 +130,7 @@ export class Flusher {
   private after(ms: number): () => void {
     return this.parts.background.after(ms, () => {
       this.timer = undefined;
+      this.due = this.running !== undefined;
       void this.sealIfIdle().then(() => this.start());
     });
   }
@@ -159,26 +156,36 @@ export class Flusher {
   private async run(): Promise<void> {
     while (this.again) {
       this.again = false;
+      if (this.due) await this.sealIfIdle();
+      this.due = false;
       while (!this.stopped) {
         const step = await this.step();
         if (step === 'idle') break;
+        // Who has come just then waits for the next attempt, and not for the pause before it.
+        if (step === 'failed' && this.again && this.waiters.size > 0) {
+          this.again = false;
+          continue;
+        }
         if (step === 'failed') {
           this.running = undefined;
-          return this.pause();
+          return this.stopped ? this.abandon() : this.pause();
         }
       }
     }
     // In the turn of the last look at `again`: a start after it begins anew.
     this.running = undefined;
-    if (this.parts.journal.size > 0 && !this.stopped)
-      this.timer ??= this.after(this.parts.policy.flushEveryMs);
+    if (this.stopped) this.abandon();
+    else if (this.parts.journal.size > 0) this.timer ??= this.after(this.parts.policy.flushEveryMs);
   }
 
   private async step(): Promise<'done' | 'failed' | 'idle'> {
     const { journal, clock } = this.parts;
     if (this.withdrawn !== undefined) return this.withdraw(this.withdrawn);
     if (this.written === undefined) {
-      const head = await journal.head().then((segment) => ({ segment }), noAnswer);
+      const head = await journal.head().then(
+        (segment) => ({ segment }),
+        () => undefined,
+      );
       if (head === undefined) return 'idle';
       const { segment } = head;
       if (segment === undefined) return this.rest();
@@ -187,7 +194,8 @@ export class Flusher {
         const outcome = await this.write(segment);
         this.written = { segment, outcome, flushMs: clock.monotonic() - startedAt };
       } catch (error) {
-        if (error instanceof Withdrawn) {
+        // Only who can tell its caller takes a mutation back.
+        if (error instanceof Withdrawn && this.waiters.of(segment) !== undefined) {
           return this.withdraw((this.withdrawn = { segment, because: error.because }));
         }
         this.failures++;
@@ -202,22 +210,24 @@ export class Flusher {
   /** All is written, if not by us; unless more has been sealed since. */
   private rest(): 'idle' {
     if (this.parts.journal.sealed > 0) return 'idle';
-    const waiters = this.waiters.filter(({ number }) => number === undefined);
-    this.settle(waiters, ({ resolve }) => resolve());
+    this.waiters.allWritten();
     return 'idle';
   }
 
   private async write(segment: Segment): Promise<Written> {
     const { gate, policy, lock, lockName } = this.parts;
     const { awaited, entries, previousSeq } = segment;
-    const waiter = this.waiters.find(({ number }) => number !== undefined && number === awaited);
+    const waiter = this.waiters.of(segment);
     const singly = this.failures >= policy.attempts && awaited === undefined;
-    const witnesses = singly ? await this.parts.journal.behind(segment, WITNESSES) : undefined;
+    const witnesses = singly
+      ? await this.parts.journal.behind(segment, WITNESSES, this.failures - policy.attempts)
+      : undefined;
     await gate.close(entries);
     const outcome = await lock.run(
       lockName,
       ({ signal }) => {
-        const attempt = { number: this.failures + 1, signal, inside: waiter?.inside };
+        const goesOn = () => !this.stopped;
+        const attempt = { number: this.failures + 1, signal, goesOn, inside: waiter?.inside };
         return this.parts.write(segment, attempt, witnesses);
       },
       // Else a lock that nobody gives back would hold up whoever waits for the batch, and the end of the application.
@@ -245,8 +255,7 @@ export class Flusher {
     if (regressed) return 'done';
     this.failures = 0;
     gate.open();
-    const satisfied = this.waiters.filter(({ waitsFor }) => waitsFor(segment));
-    this.settle(satisfied, ({ resolve }) => resolve());
+    this.waiters.written(segment);
     return 'done';
   }
 
@@ -262,23 +271,18 @@ export class Flusher {
       return 'failed';
     }
     this.withdrawn = undefined;
-    const waiters = this.waiters.filter(({ number }) => number === segment.awaited);
-    this.settle(waiters, ({ reject }) => reject(because));
+    const waiter = this.waiters.of(segment);
+    if (waiter !== undefined) this.waiters.fail(waiter, because);
     return 'done';
   }
 
   /** Nobody waits for a second attempt. */
   private async giveUp(error: unknown): Promise<void> {
-    const waiters = this.waiters.filter(({ number, segment }) => number === undefined || segment);
-    for (const { segment } of waiters) {
+    const concerned = this.waiters.concerned();
+    for (const { segment } of concerned) {
       if (segment !== undefined) await this.parts.journal.cancel(segment).catch(() => undefined);
     }
-    this.settle(waiters, ({ reject }) => reject(error));
-  }
-
-  private settle(waiters: readonly Waiter[], how: (waiter: Waiter) => void): void {
-    this.waiters = this.waiters.filter((waiter) => !waiters.includes(waiter));
-    waiters.forEach(how);
+    for (const waiter of concerned) this.waiters.fail(waiter, error);
   }
 
   private pause(): void {
@@ -292,5 +296,3 @@ export class Flusher {
     if (!this.stopped) this.timer = this.after(pauseMs);
   }
 }
-
-const noAnswer = () => undefined;

@@ -4,8 +4,6 @@ interface Flush {
   readonly ids: ReadonlySet<string>;
   /** Once it has begun, the source may have any of its changes, or none. */
   begun: boolean;
-  readonly over: Promise<void>;
-  readonly end: () => void;
 }
 
 /**
@@ -16,26 +14,28 @@ interface Flush {
  */
 export class Gate {
   private readonly loads = new Map<string, number>();
+  private waiting = new Map<() => void, string>();
   private flush: Flush | undefined;
   private nobodyLoads: (() => void) | undefined;
 
   /**
-   * Lets a load in, at once if it returns nothing.
+   * Lets a load in, at once if it returns true; else it is in when `go` is called.
    *
    * A load inside another load does not wait for a flush that has not begun: that flush may wait for the outer one.
    */
-  enter(id: string, inner: boolean): Promise<void> | undefined {
+  enter(id: string, inner: boolean, go: () => void): boolean {
     const { flush } = this;
     if (flush !== undefined && flush.ids.has(id) && (flush.begun || !inner)) {
-      return flush.over.then(() => this.enter(id, inner));
+      this.waiting.set(go, id);
+      return false;
     }
-    this.add(id);
-    return undefined;
+    this.loads.set(id, (this.loads.get(id) ?? 0) + 1);
+    return true;
   }
 
-  /** Counts a load that does not ask the source. It lets the flush under way go on, and only the next one waits for it. */
-  add(id: string): void {
-    this.loads.set(id, (this.loads.get(id) ?? 0) + 1);
+  /** It waits no more: nothing of it is kept for as long as the flush may take. */
+  turnBack(go: () => void): void {
+    this.waiting.delete(go);
   }
 
   /** Whether a flush waits for the loads of the key to end, and new ones wait for the flush. */
@@ -58,9 +58,7 @@ export class Gate {
   async close(entries: readonly Entry[]): Promise<void> {
     if (this.flush?.begun) return;
     if (this.flush === undefined) {
-      let end!: () => void;
-      const over = new Promise<void>((resolve) => (end = resolve));
-      this.flush = { ids: new Set(entries.map(({ id }) => id)), begun: false, over, end };
+      this.flush = { ids: new Set(entries.map(({ id }) => id)), begun: false };
     }
     while (this.isLoading()) await new Promise<void>((go) => (this.nobodyLoads = go));
     this.flush.begun = true;
@@ -68,9 +66,10 @@ export class Gate {
 
   /** The flush is over: what it wrote is in the source, and not pending any more. */
   open(): void {
-    const { flush } = this;
     this.flush = undefined;
-    flush?.end();
+    const { waiting } = this;
+    this.waiting = new Map();
+    for (const [go, id] of waiting) if (this.enter(id, false, go)) go();
   }
 
   private isLoading(): boolean {

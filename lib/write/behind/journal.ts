@@ -61,8 +61,11 @@ export interface Journal {
   seal(): Promise<number>;
   /** The oldest segment that is not acknowledged: the same until it is. */
   head(): Promise<Segment | undefined>;
-  /** Some of what was accepted after the segment, of other keys: what somebody who waits may see of it. */
-  behind(segment: Segment, most: number): Promise<readonly Entry[]>;
+  /**
+   * Some of what was accepted after the segment, of other keys: the oldest of each, since only that could be written
+   * next. `turn`: others each time, as far as there are others.
+   */
+  behind(segment: Segment, most: number, turn: number): Promise<readonly Entry[]>;
   /** The segment is written, and forgotten. */
   acknowledge(segment: Segment): Promise<void>;
   /** The mutation whose caller waited is given up. If it was tried, an empty segment takes its place, for the ledger to tell whether it was written. */

@@ -54,7 +54,8 @@ export abstract class Ledger<Tx> {
 
   /**
    * Moves the shard's position from `previousSeq` to `lastSeq`, if that is where it stands (0 where there is none), and
-   * says what it found. Two transactions that try at once must not both find it there: a row lock, or a serialisation
+   * says what it found. Asked once more after the flushing method, with `previousSeq` as great as `lastSeq`, whether it is
+   * still there. Two transactions that try at once must not both find it there: a row lock, or a serialisation
    * error for one of them.
    */
   abstract advance(tx: Tx, batch: BatchPosition): Promise<LedgerVerdict>;

@@ -74,17 +74,16 @@ export class MemoryJournal implements Journal {
     return Promise.resolve(this.frozen[0]?.segment);
   }
 
-  behind({ lastSeq, entries }: Segment, most: number): Promise<readonly Entry[]> {
+  behind({ lastSeq, entries }: Segment, most: number, turn: number): Promise<readonly Entry[]> {
     const own = new Set(entries.map(({ id }) => id));
-    const found: Entry[] = [];
+    const oldest = new Map<string, Entry>();
     const later = this.frozen.filter(({ segment }) => segment.lastSeq > lastSeq);
     for (const { byId } of [...later, { byId: this.open }]) {
-      for (const entry of byId.values()) {
-        if (found.length === most) return Promise.resolve(found);
-        if (!own.has(entry.id)) found.push(entry);
-      }
+      for (const [id, entry] of byId) if (!own.has(id) && !oldest.has(id)) oldest.set(id, entry);
     }
-    return Promise.resolve(found);
+    const all = [...oldest.values()];
+    const first = (turn * most) % Math.max(1, all.length);
+    return Promise.resolve([...all.slice(first), ...all.slice(0, first)].slice(0, most));
   }
 
   acknowledge({ lastSeq, incarnation }: Segment): Promise<void> {

@@ -16,29 +16,35 @@ export class PendingReads implements PendingWrites {
   ) {}
 
   visit(id: string, inner: boolean): Visit {
-    const { gate, journal } = this.shardOf(id);
-    let entered = false;
-    let ended = false;
-    const begin = (run: () => unknown): unknown => {
-      // Its time may have run out while it waited.
-      if (ended) return gate.leave(id);
-      entered = true;
-      const pending = journal.pendingOf(id);
-      return isValue(pending) ? this.shown(pending, undefined)?.value : run();
-    };
+    const { gate } = this.shardOf(id);
+    let state: 'outside' | 'waiting' | 'inside' | 'ended' = 'outside';
+    let turnBack = () => {};
+    // What was set or removed meanwhile does not depend on the source: `over` will say it.
+    const ask = (run: () => unknown) => (this.holds(id, 'a value') ? null : run());
     return {
+      get waits() {
+        return state === 'waiting';
+      },
       load: (run) => {
-        // What was set or removed does not depend on the source, nor on what becomes of the flush.
-        if (isValue(journal.pendingOf(id))) {
-          gate.add(id);
-          return begin(run);
+        let go!: (value: unknown) => void;
+        const waited = new Promise<unknown>((resolve) => (go = resolve)).then(() => ask(run));
+        const enter = () => {
+          state = 'inside';
+          go(undefined);
+        };
+        if (gate.enter(id, inner, enter)) {
+          state = 'inside';
+          return ask(run);
         }
-        const wait = gate.enter(id, inner);
-        return wait === undefined ? begin(run) : wait.then(() => begin(run));
+        state = 'waiting';
+        turnBack = () => gate.turnBack(enter);
+        return waited;
       },
       end: () => {
-        if (entered) gate.leave(id);
-        ended = true;
+        if (state === 'inside') gate.leave(id);
+        // Its time has run out while it waited.
+        else turnBack();
+        state = 'ended';
       },
     };
   }

@@ -1,11 +1,17 @@
 import type { Refusal } from './flush-batch.js';
 import type { Entry } from './journal.js';
 
+/** It threw; or it went, but for what it rejected. */
+type Tried = { readonly error: unknown } | { readonly rejected: readonly Refusal[] };
+
 /**
- * Tries to write entries, and says how that failed, if it did. Throws what says nothing of the entries: that it took too
- * long, or was to end.
+ * Tries to write entries, and says how that went. Throws what says nothing of the entries: that it took too long, or was
+ * to end.
  */
-export type Trial = (entries: readonly Entry[]) => Promise<{ error: unknown } | undefined>;
+export type Trial = (entries: readonly Entry[]) => Promise<Tried>;
+
+/** So many that cannot be written, while none could be: then it is asked whether anything can. */
+const MANY = 16;
 
 /**
  * The entries without which the rest can be written, found by trials that are undone. Grown from the good ones, so that
@@ -22,31 +28,36 @@ export async function findPoison(
   trial: Trial,
 ): Promise<Refusal[]> {
   let good: readonly Entry[] = [];
-  let failure: { error: unknown } | undefined;
   const refusals: Refusal[] = [];
+  const proof = new Proof(witnesses, trial);
+  let last: unknown;
   const outage = await trial([]);
-  if (outage !== undefined) throw outage.error;
+  if ('error' in outage) throw outage.error;
+  const succeeds = async (some: readonly Entry[]) => {
+    const tried = await trial([...good, ...some]);
+    if ('error' in tried) return tried;
+    good = [...good, ...some];
+    proof.see(good, tried.rejected);
+    return undefined;
+  };
   const divide = async (some: readonly Entry[]): Promise<void> => {
-    failure = await trial([...good, ...some]);
-    if (failure === undefined) {
-      good = [...good, ...some];
-    } else if (some.length > 1) {
+    if ((await succeeds(some)) === undefined) return;
+    if (some.length > 1) {
       const half = Math.ceil(some.length / 2);
       await divide(some.slice(0, half));
-      await divide(some.slice(half));
-    } else {
-      // A database that is out of reach is no fault of the entry, nor is a connection that broke just then.
-      const without = await trial(good);
-      if (without !== undefined) throw without.error;
-      failure = await trial([...good, ...some]);
-      if (failure === undefined) good = [...good, ...some];
-      else refusals.push({ entry: some[0]!, reason: reasonOf(failure.error) });
+      return divide(some.slice(half));
     }
+    // A database that is out of reach is no fault of the entry, nor is a connection that broke just then.
+    const without = await trial(good);
+    if ('error' in without) throw without.error;
+    const failure = await succeeds(some);
+    if (failure === undefined) return;
+    last = failure.error;
+    refusals.push({ entry: some[0]!, reason: reasonOf(last) });
+    if (refusals.length === MANY) await proof.demand(last);
   };
   if (entries.length > 0) await divide(entries);
-  if (failure !== undefined && good.length === 0 && !(await anyGood(witnesses, trial))) {
-    throw failure.error;
-  }
+  if (refusals.length > 0) await proof.demand(last);
   return refusals;
 }
 
@@ -60,38 +71,61 @@ export async function writeSingly(
   write: (entry: Entry) => Promise<readonly Refusal[]>,
 ): Promise<Refusal[]> {
   const refusals: Refusal[] = [];
-  let failure: { error: unknown } | undefined;
-  let failures = 0;
   const trial: Trial = async ([entry]) => {
     try {
-      refusals.push(...(await write(entry!)));
-      return undefined;
+      return { rejected: await write(entry!) };
     } catch (error) {
       return { error };
     }
   };
-  for (const entry of entries) {
-    const failed = await trial([entry]);
-    if (failed === undefined) continue;
-    failures++;
-    failure = failed;
-    refusals.push({ entry, reason: reasonOf(failed.error) });
-  }
   const harmless = witnesses.map((witness): Entry => {
     const { change } = witness;
     return change.op === 'add' ? { ...witness, change: { ...change, by: 0n } } : witness;
   });
-  if (failure !== undefined && failures === entries.length && !(await anyGood(harmless, trial))) {
-    throw failure.error;
+  const proof = new Proof(harmless, trial);
+  let failure: { error: unknown } | undefined;
+  for (const entry of entries) {
+    const tried = await trial([entry]);
+    if ('error' in tried) {
+      failure = tried;
+      refusals.push({ entry, reason: reasonOf(tried.error) });
+    } else {
+      proof.see([entry], tried.rejected);
+      refusals.push(...tried.rejected);
+    }
   }
-  return refusals.filter(({ entry }) => entries.includes(entry));
+  if (failure !== undefined) await proof.demand(failure.error);
+  return refusals;
 }
 
-async function anyGood(witnesses: readonly Entry[], trial: Trial): Promise<boolean> {
-  for (const witness of witnesses) if ((await trial([witness])) === undefined) return true;
-  return false;
+/** That anything can be written at all: without it, what fails says nothing of the entries. */
+class Proof {
+  private found = false;
+
+  constructor(
+    private readonly witnesses: readonly Entry[],
+    private readonly trial: Trial,
+  ) {}
+
+  see(tried: readonly Entry[], rejected: readonly Refusal[]): void {
+    this.found ||= rejected.length < tried.length;
+  }
+
+  /** @throws `error` if there is none */
+  async demand(error: unknown): Promise<void> {
+    for (const witness of this.witnesses) {
+      if (this.found) return;
+      const tried = await this.trial([witness]);
+      if (!('error' in tried)) this.see([witness], tried.rejected);
+    }
+    if (!this.found) throw error;
+  }
 }
 
 function reasonOf(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  try {
+    return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  } catch {
+    return 'something that cannot be put into words was thrown';
+  }
 }

@@ -195,6 +195,7 @@ export class WriteBehind {
         this.target!.batches.write(segment, attempt, witnesses),
       written: (segment, outcome, ms) =>
         this.report.written(segment, batchId({ namespace, entity }, segment), outcome, ms),
+      ended: () => this.ended(),
       failed: (segment, error, ms) =>
         this.report.failed(segment, batchId({ namespace, entity }, segment), error, ms),
     });
@@ -231,7 +232,7 @@ export class WriteBehind {
     if (inside === undefined) return;
     throw new CacheUsageError(
       'CACHE_ARGUMENT_INVALID',
-      `${what} of '${this.state.policy.entity}' was called inside ${inside}: it would wait for itself`,
+      `${what} of '${this.state.policy.entity}' was called inside ${inside}: it might wait for itself`,
       'call it before or after, or do not await it there.',
     );
   }
@@ -242,15 +243,19 @@ export class WriteBehind {
     return isLoading(context, this.state) ? 'a loader of the same entity' : undefined;
   }
 
+  private ended(): CacheUsageError {
+    return new CacheUsageError(
+      'CACHE_NOT_RUNNING',
+      `'${this.state.policy.entity}' was asked to write something after the application had shut down`,
+      'let what writes end in beforeApplicationShutdown or onApplicationShutdown.',
+    );
+  }
+
   private running() {
     if (this.target !== undefined && !this.closed) return this.target;
     const { entity } = this.state.policy;
     throw this.closed
-      ? new CacheUsageError(
-          'CACHE_NOT_RUNNING',
-          `'${entity}' was asked to write something after the application had shut down`,
-          'let what writes end in beforeApplicationShutdown or onApplicationShutdown.',
-        )
+      ? this.ended()
       : new CacheUsageError(
           'CACHE_NOT_RUNNING',
           `'${entity}' was asked to write something before the application had started: nothing would write it`,

@@ -31,7 +31,7 @@ function open(how: 'rejects' | 'throws', options: object = {}) {
       const refused = entries.filter(({ key }) => bad.has(key));
       if (how === 'throws' && refused.length > 0) throw new RangeError('does not fit');
       for (const entry of entries) {
-        if (refused.includes(entry) || entry.op === 'remove') continue;
+        if (refused.includes(entry)) continue;
         const { key } = entry;
         if (entry.op === 'add') rows.set(key, (rows.get(key) ?? 0n) + entry.by);
         else rows.set(key, BigInt(entry.value));
@@ -46,7 +46,7 @@ function open(how: 'rejects' | 'throws', options: object = {}) {
     }
   };
   const letters = async () => (await cache.journal().deadLetters()).map(({ key }) => key);
-  return { cache, bad, target, calls, rows, pass, letters };
+  return { behind: engine.behindOf(Views), cache, bad, target, calls, rows, pass, letters };
 }
 
 describe('where no more dead letters fit into memory', () => {
@@ -76,6 +76,16 @@ describe('where no more dead letters fit into memory', () => {
       expect(await letters()).toEqual([2, 4]);
     },
   );
+
+  // It is refused, though its caller would be told and nothing of it kept.
+  it('a mutation whose caller waits is written: it needs no room', async () => {
+    const { behind, cache, bad, rows } = open('rejects', { maxPending: 1 });
+    bad.add(1);
+    await cache.mutate(1, add(1));
+    await cache.journal().flush();
+    await behind.acceptWritten('2', 2, add(5));
+    expect(rows.get(2)).toBe(5n);
+  });
 });
 
 describe('without a ledger, a batch of which no entry can be written', () => {

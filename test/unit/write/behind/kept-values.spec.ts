@@ -72,7 +72,8 @@ describe('a value for which `revive` throws', () => {
     'is shown as it is kept where it is a dead letter, and hides no other (ledger: %p)',
     async (withLedger) => {
       const { notes, unknown } = open(withLedger);
-      for (const text of ['first', 'second', 'third']) await notes.mutate(text, set(new Note(text)));
+      for (const text of ['first', 'second', 'third'])
+        await notes.mutate(text, set(new Note(text)));
       await notes.journal().flush();
       unknown.add('second');
       const letters = await notes.journal().deadLetters();

@@ -1,4 +1,11 @@
-import { add, counter, DistributedLock, entity, EntityCache, writeBehind } from 'nestjs-cache-contract';
+import {
+  add,
+  counter,
+  DistributedLock,
+  entity,
+  EntityCache,
+  writeBehind,
+} from 'nestjs-cache-contract';
 import { MemoryLock } from '../../../../lib/coordination/memory-lock.js';
 import type { Lock, LockOptions } from '../../../../lib/coordination/distributed-lock.js';
 import { ProcessSingleflight } from '../../../../lib/coordination/singleflight.js';
@@ -8,7 +15,11 @@ import { ManualClock } from '../../../support/manual-clock.js';
 
 const Views = entity<number, number>('view', {
   ...counter(),
-  write: writeBehind({ merge: 'sum', flushTimeout: '2s', retry: { delay: '10m', maxDelay: '10m' } }),
+  write: writeBehind({
+    merge: 'sum',
+    flushTimeout: '2s',
+    retry: { delay: '10m', maxDelay: '10m' },
+  }),
 });
 const turns = async (count = 20) => {
   while (count-- > 0) await new Promise(setImmediate);

@@ -380,7 +380,7 @@ describe('without a ledger', () => {
       await cache.journal().flush();
     }
     await cache.mutate(3, add(1));
-    await expect(cache.journal().flush()).rejects.toThrow('2 dead letters are in memory');
+    await expect(cache.journal().flush()).rejects.toThrow('2 of its dead letters are in memory');
     const [letter] = await cache.journal().deadLetters();
     expect(await cache.journal().discard(letter!.id)).toBe(true);
     await cache.journal().flush();

@@ -100,13 +100,16 @@ function open(kind: Kind, fails: (keys: readonly number[], attempt: number) => b
   const cache = new EntityCache(engine).of(Views);
   const database = new Database(kind);
   const attempts: number[] = [];
+  const reject = new Set<number>();
   engine.behindOf(Views).bind({
     ledger: database,
     flush: async ({ entries, attempt }: FlushBatch<typeof Views>, given: unknown) => {
       const tx = given as Transaction;
       attempts.push(attempt);
+      const rejected = entries.filter(({ key }) => reject.has(key));
       for (const entry of entries) {
         const { views } = tx.state;
+        if (rejected.includes(entry)) continue;
         if (entry.op === 'add') views.set(entry.key, (views.get(entry.key) ?? 0n) + entry.by);
       }
       try {
@@ -115,6 +118,7 @@ function open(kind: Kind, fails: (keys: readonly number[], attempt: number) => b
       } catch {
         // Swallowed: "the other rows are in".
       }
+      return { rejected: rejected.map(({ key }) => ({ key, reason: 'closed' })) };
     },
   });
   const pass = async (ms: number) => {
@@ -124,7 +128,7 @@ function open(kind: Kind, fails: (keys: readonly number[], attempt: number) => b
     }
   };
   const rows = () => [...database.state.views].sort(([a], [b]) => a - b);
-  return { engine, cache, database, attempts, pass, rows };
+  return { engine, cache, attempts, reject, pass, rows };
 }
 
 const kinds: readonly Kind[] = [
@@ -136,28 +140,34 @@ const kinds: readonly Kind[] = [
 describe.each(kinds)(
   'of a method that swallows the error of a statement, where the database undoes the transaction and %s,',
   (kind) => {
-    it('a batch fails instead of being taken for written, and is tried again until it is', async () => {
-      const { cache, attempts, pass, rows } = open(kind, (_, attempt) => attempt <= 2);
-      await cache.mutate(1, add(5));
-      await cache.mutate(2, add(7));
-      await expect(cache.journal().flush()).rejects.toThrow();
-      expect([rows(), cache.journal().status().pending]).toEqual([[], 2]);
-      await pass(1_000);
-      expect(rows()).toEqual([
-        [1, 5n],
-        [2, 7n],
-      ]);
-      expect(attempts).toEqual([1, 2, 3]);
-      expect(cache.journal().status()).toEqual({
-        accepted: 2,
-        pending: 0,
-        flushed: 2,
-        duplicates: 0,
-        dead: 0,
-      });
-    });
+    // The ledger is moved once more, and that is committed.
+    const kept = kind.startsWith('ends it') ? it : it;
 
-    it('a mutation whose caller waits fails, and is not said to be written', async () => {
+    kept(
+      'a batch fails instead of being taken for written, and is tried again until it is',
+      async () => {
+        const { cache, attempts, pass, rows } = open(kind, (_, attempt) => attempt <= 2);
+        await cache.mutate(1, add(5));
+        await cache.mutate(2, add(7));
+        await expect(cache.journal().flush()).rejects.toThrow();
+        expect([rows(), cache.journal().status().pending]).toEqual([[], 2]);
+        await pass(1_000);
+        expect(rows()).toEqual([
+          [1, 5n],
+          [2, 7n],
+        ]);
+        expect(attempts).toEqual([1, 2, 3]);
+        expect(cache.journal().status()).toEqual({
+          accepted: 2,
+          pending: 0,
+          flushed: 2,
+          duplicates: 0,
+          dead: 0,
+        });
+      },
+    );
+
+    kept('a mutation whose caller waits fails, and is not said to be written', async () => {
       const { engine, cache, pass, rows } = open(kind, (_, attempt) => attempt === 1);
       await expect(engine.behindOf(Views).acceptWritten('1', 1, add(5))).rejects.toThrow();
       await cache.mutate(2, add(7));
@@ -166,25 +176,41 @@ describe.each(kinds)(
       expect(cache.journal().status()).toMatchObject({ pending: 0, flushed: 1, duplicates: 0 });
     });
 
-    it('an entry for which that happens each time is found and buried, and the others are written once', async () => {
-      const { cache, pass, rows } = open(kind, (keys) => keys.includes(2));
-      for (const key of [1, 2, 3, 4]) await cache.mutate(key, add(key));
-      await pass(3_000);
-      expect(rows()).toEqual([
-        [1, 1n],
-        [3, 3n],
-        [4, 4n],
-      ]);
-      const letters = await cache.journal().deadLetters();
-      expect(letters.map(({ key }) => key)).toEqual([2]);
-      expect(cache.journal().status()).toEqual({
-        accepted: 4,
-        pending: 0,
-        flushed: 3,
-        duplicates: 0,
-        dead: 1,
-      });
+    kept('a dead letter that is retried stays one, because it is not written', async () => {
+      const { cache, rows, reject } = open(kind, (_, attempt) => attempt === 2);
+      reject.add(1);
+      await cache.mutate(1, add(5));
+      await cache.journal().flush();
+      const [letter] = await cache.journal().deadLetters();
+      reject.clear();
+      await expect(cache.journal().retry(letter!.id)).rejects.toThrow();
+      expect(await cache.journal().deadLetters()).toEqual([letter]);
+      expect(await cache.journal().retry(letter!.id)).toBe(true);
+      expect([rows(), await cache.journal().deadLetters()]).toEqual([[[1, 5n]], []]);
     });
+
+    kept(
+      'an entry for which that happens each time is found and buried, and the others are written once',
+      async () => {
+        const { cache, pass, rows } = open(kind, (keys) => keys.includes(2));
+        for (const key of [1, 2, 3, 4]) await cache.mutate(key, add(key));
+        await pass(3_000);
+        expect(rows()).toEqual([
+          [1, 1n],
+          [3, 3n],
+          [4, 4n],
+        ]);
+        const letters = await cache.journal().deadLetters();
+        expect(letters.map(({ key }) => key)).toEqual([2]);
+        expect(cache.journal().status()).toEqual({
+          accepted: 4,
+          pending: 0,
+          flushed: 3,
+          duplicates: 0,
+          dead: 1,
+        });
+      },
+    );
   },
 );
 
