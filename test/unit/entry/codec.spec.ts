@@ -132,7 +132,7 @@ describe('a payload that is too large', () => {
       let lists = leaf;
       let maps = leaf;
       for (let level = 0; level < levels; level++) {
-        lists = { left: [lists], right: lists };
+        lists = [[lists], lists];
         maps = new Map([['left', [maps, new Set([{ again: maps }])]]]);
       }
       expect(encode(seal(lists, false).value, MAX_BYTES)).toBe('too large');
