@@ -83,7 +83,8 @@ function checked(source: unknown, owner: string): RedisSource {
     typeof source === 'object' && source !== null ? { ...source } : {};
   const { url, client } = given;
   if ((url === undefined) === (client === undefined)) {
-    const came = url === undefined ? (source === given ? 'neither' : show(source)) : 'both';
+    const none = typeof source === 'object' ? 'neither' : show(source);
+    const came = url === undefined ? none : 'both';
     throw refused(`${owner} expected either a url or a client, got ${came}`, right);
   }
   // Its text is not shown: there may be a password in it.
