@@ -37,6 +37,8 @@ const SETTINGS = {
   connectTimeout: 2_000,
   // Ends a connection whose other end has vanished without a word.
   socketTimeout: 5_000,
+  // Closing would keep the process running for as long, for a connection that has ended before.
+  disconnectTimeout: 0,
   retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 5), 1_000),
   // A replica that was the primary until a moment ago: its name leads to the new one by now.
   reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
