@@ -98,7 +98,7 @@ function checked(source: unknown, owner: string): RedisSource {
     );
   }
   if (client !== undefined && !isClient(client)) {
-    const came = (client as { isCluster?: unknown } | null)?.isCluster ? 'a Cluster' : show(client);
+    const came = isCluster(client) ? 'a Cluster' : show(client);
     throw refused(
       `${owner} expected as client a Redis of ioredis, got ${came}`,
       `write new ${owner}({ client: new Redis('redis://localhost:6379') }), or give the url.`,
@@ -107,9 +107,12 @@ function checked(source: unknown, owner: string): RedisSource {
   return source as RedisSource;
 }
 
+function isCluster(value: unknown): boolean {
+  return (value as Partial<Redis> | null)?.isCluster ?? false;
+}
+
 function isClient(value: unknown): boolean {
-  const { duplicate, isCluster } = (value ?? {}) as Partial<Redis>;
-  return typeof duplicate === 'function' && isCluster === false;
+  return typeof (value as Partial<Redis> | null)?.duplicate === 'function' && !isCluster(value);
 }
 
 function refused(problem: string, fix: string): CacheUsageError {

@@ -30,7 +30,7 @@ describe.each(scripts)('%s', (path) => {
 
   it('says of every code it returns what it means, and of no others', () => {
     const told = header.slice(header.indexOf('-- Returns '));
-    const codes = all(told, /^-- (?:Returns|       ) \{?(-?\d+)\b/gm);
+    const codes = all(told, /^-- (?:Returns| {7}) \{?(-?\d+)\b/gm);
     const returned = [...body.matchAll(/return (.+?)(?: end)?$/gm)].flatMap(([, what]) =>
       all(what!.replace(/, .*\}/, '}'), /(-?\d+)/g),
     );
