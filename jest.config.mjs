@@ -4,6 +4,7 @@ const shared = {
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^nestjs-cache-contract$': '<rootDir>/lib/index.ts',
+    '^nestjs-cache-contract/redis$': '<rootDir>/lib/redis.ts',
   },
   transform: {
     '^.+\\.ts$': [

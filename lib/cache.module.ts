@@ -5,6 +5,7 @@ import {
   type DynamicModule,
   type MiddlewareConsumer,
   type NestModule,
+  type OnApplicationShutdown,
 } from '@nestjs/common';
 import { APP_GUARD, APP_INTERCEPTOR, DiscoveryModule } from '@nestjs/core';
 import { checkOptions } from './contract/check-options.js';
@@ -97,9 +98,20 @@ function misused(method: string, expected: string, got: unknown, right: string):
   ],
   exports: [INTERCEPTOR, EntityCache, DistributedLock],
 })
-export class CacheModule extends ConfigurableModuleClass implements NestModule {
-  constructor(private readonly interceptor: CacheStrategyInterceptor) {
+export class CacheModule
+  extends ConfigurableModuleClass
+  implements NestModule, OnApplicationShutdown
+{
+  constructor(
+    private readonly interceptor: CacheStrategyInterceptor,
+    private readonly lock: DistributedLock,
+  ) {
     super();
+  }
+
+  /** Nest calls it after the hooks of the providers, whose last flush may need a lock. */
+  async onApplicationShutdown(): Promise<void> {
+    await this.lock.close();
   }
 
   configure(consumer: MiddlewareConsumer): void {

@@ -83,6 +83,11 @@ export abstract class DistributedLock {
       await released(lock);
     }
   }
+
+  /** Called when the application has ended, after everything that may have needed a lock. Here it does nothing. */
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
 }
 
 /** Even by an implementation that breaks the promise never to reject: the outcome belongs to who ran under the lock. */

@@ -11,6 +11,7 @@ interface Manifest {
   name: string;
   version: string;
   peerDependencies: Record<string, string>;
+  peerDependenciesMeta: Record<string, { optional: boolean }>;
   devDependencies: Record<string, string>;
 }
 let manifest: Manifest;
@@ -46,7 +47,7 @@ beforeAll(async () => {
 afterAll(() => rm(temporary, { recursive: true, force: true }));
 
 it('packs what was built, and what npm shows of it', () => {
-  const others = packed.filter((path) => !/^dist\/.+(\.js|\.js\.map|\.d\.ts)$/.test(path));
+  const others = packed.filter((path) => !/^dist\/.+(\.js|\.js\.map|\.d\.ts|\.lua)$/.test(path));
   const pages = ['README', 'ARCHITECTURE', 'CHANGELOG', 'CONTRIBUTING'].map((name) => `${name}.md`);
   const inFolders = /^(docs|sample)\//;
   expect(others.filter((path) => !inFolders.test(path)).sort()).toEqual(
@@ -72,12 +73,16 @@ describe.each([
     app = join(temporary, `${format}-${nest}`);
     await mkdir(app);
     await copyFile(join(import.meta.dirname, 'app.ts'), join(app, 'app.ts'));
-    const { peerDependencies, devDependencies } = manifest;
+    const { peerDependencies, peerDependenciesMeta, devDependencies } = manifest;
+    // Whoever does not use what they are for does not have them.
+    const needed = Object.entries(peerDependencies).filter(
+      ([name]) => peerDependenciesMeta[name]?.optional !== true,
+    );
     const own = {
       private: true,
       ...(format === 'esm' && { type: 'module' }),
       dependencies: {
-        ...peerDependencies,
+        ...Object.fromEntries(needed),
         '@nestjs/common': `^${nest}.0.0`,
         '@nestjs/core': `^${nest}.0.0`,
         [manifest.name]: `file:${tarball}`,

@@ -88,7 +88,7 @@ export class RedisLock extends DistributedLock {
    * Gives back what it holds, after telling the holders; whoever waits is rejected. Leaves no connection. A client that
    * was handed over stays as it is.
    */
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     this.closed = true;
     for (const [name, contest] of this.contests) contest.close(ended(name));
     for (const hold of this.holds.values()) hold.lose();
