@@ -18,7 +18,10 @@ export interface StoredEntry {
   readonly loadMs: number;
   /** Of what shape the value is; an entry of another shape is loaded again. 16 bits. */
   readonly schema: number;
-  /** What is not there has none. Where one of two has none, they are not compared. */
+  /**
+   * What is not there has none. Where one of two has none, they are not compared. Numbers are compared exactly, and so
+   * are bigints of 64 bits.
+   */
   readonly version: Comparable | undefined;
 }
 
@@ -98,8 +101,9 @@ export abstract class CacheStore {
   abstract lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer>;
 
   /**
-   * Stores what was loaded or written, and gives the lease back. `keepMs`: after that it is gone; nothing is kept where
-   * that is not above 0. The store has bytes of its own: what is done to `payload` later does not reach it.
+   * Stores what was loaded or written, and gives the lease back. `keepMs`: after that it is gone, unless the store keeps
+   * it together with a floor that lasts longer; nothing is kept where that is not above 0. The store has bytes of its
+   * own: what is done to `payload` later does not reach it.
    */
   abstract fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome>;
 
