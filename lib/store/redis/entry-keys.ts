@@ -2,7 +2,7 @@ import type { EntryName } from '../cache-store.js';
 import { PROTOCOL } from './stored-record.js';
 
 /**
- * What entries are called in Redis. The braces put both keys of an entry on one node of a cluster, so names can have none
+ * What entries are called in Redis. The braces put all keys of an entry on one node of a cluster, so names can have none
  * of their own; and a lone surrogate, which the id of a tuple begins with, has no form in UTF-8.
  */
 export class EntryKeys {
@@ -12,12 +12,16 @@ export class EntryKeys {
     this.prefix = `${namespace}:${PROTOCOL}`;
   }
 
-  record({ entity, id }: EntryName): string {
-    return `${this.prefix}:v:{${escaped(entity, IN_ENTITY)}:${escaped(id, IN_ID)}}`;
+  record(entry: EntryName): string {
+    return `${this.prefix}:v:${tagOf(entry)}`;
   }
 
-  lease({ entity, id }: EntryName): string {
-    return `${this.prefix}:l:{${escaped(entity, IN_ENTITY)}:${escaped(id, IN_ID)}}`;
+  lease(entry: EntryName): string {
+    return `${this.prefix}:l:${tagOf(entry)}`;
+  }
+
+  floor(entry: EntryName): string {
+    return `${this.prefix}:f:${tagOf(entry)}`;
   }
 
   /** What the channels begin with on which processes are woken. */
@@ -33,6 +37,10 @@ export class EntryKeys {
 
 const IN_ID = /[{}%\p{Surrogate}]/gu;
 const IN_ENTITY = /[{}%:\p{Surrogate}]/gu;
+
+function tagOf({ entity, id }: EntryName): string {
+  return `{${escaped(entity, IN_ENTITY)}:${escaped(id, IN_ID)}}`;
+}
 
 function escaped(name: string, signs: RegExp): string {
   return name.replace(signs, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);

@@ -7,9 +7,10 @@
 --
 -- KEYS[1]  the record. Expires.
 -- KEYS[2]  the lease
+-- KEYS[3]  the floor
 -- ARGV[1]  token
 -- ARGV[2]  the new record
--- ARGV[3]  how long to keep it, milliseconds
+-- ARGV[3]  how long to keep it, milliseconds; 0 for not at all
 --
 -- `now` is the time of the server in microseconds.
 --
@@ -20,28 +21,25 @@
 
 -- include _time
 -- include _record
+-- include _version
 -- include _void
 -- include _try-set
 
+local record, keep_ms = ARGV[2], ARGV[3]
 local now = micros()
 if not is_held_by(ARGV[1], KEYS[2]) then return {0, now} end
 
-local record, keep_ms = ARGV[2], tonumber(ARGV[3])
 local version = header_of(record).version
-local head = redis.call('GETRANGE', KEYS[1], 0, 55)
-local kept = header_of(head)
-local floor_ms = kept and kept.floor_until - now / 1000 or 0
-if kept and is_below(NO_VERSION, version) then
-  if is_below(version, kept.version) or (floor_ms > 0 and is_below(version, kept.floor)) then
+if is_below(NO_VERSION, version) then
+  local kept = header_of(redis.call('GETRANGE', KEYS[1], 0, 35))
+  local floor = redis.call('GET', KEYS[3])
+  if (kept and is_below(version, kept.version)) or (floor and is_below(version, version_of(floor))) then
     void(KEYS[2])
     return {-1, now}
   end
 end
-if floor_ms > 0 then
-  -- The floor lasts as long as it was to, whatever is stored meanwhile.
-  record = string.sub(record, 1, 36) .. string.sub(head, 37, 56) .. string.sub(record, 57)
-  keep_ms = math.max(keep_ms, math.ceil(floor_ms))
-end
-local set = try_set(KEYS[1], record, 'PX', string.format('%.0f', keep_ms))
+
+local stored = true
+if keep_ms == '0' then redis.call('DEL', KEYS[1]) else stored = try_set(KEYS[1], record, 'PX', keep_ms) end
 void(KEYS[2])
-return {set and 1 or -2, now}
+return {stored and 1 or -2, now}

@@ -37,7 +37,7 @@ local record = redis.call('GET', KEYS[1])
 local header = header_of(record)
 
 local function acceptable_for(ms)
-  return header and not header.floor_only and header.loaded_at > tonumber(ARGV[6])
+  return header and header.loaded_at > tonumber(ARGV[6])
     and now / 1000 < header.soft_expiry + tonumber(ms)
 end
 

@@ -117,11 +117,7 @@ export class RedisStore extends CacheStore {
         `An entry of '${entry.entity}' is longer than ${MOST_RECORD_BYTES} bytes`,
       );
     }
-    const [code] = await this.commands.run(FILL, this.both(entry), [
-      token,
-      record,
-      Math.max(1, wholeMs(keepMs)),
-    ]);
+    const [code] = await this.commands.run(FILL, this.all(entry), [token, record, wholeMs(keepMs)]);
     if (code === -2) throw new NoAnswerError('Redis takes nothing at present');
     return code === 1 ? 'stored' : code === 0 ? 'voided' : 'older version';
   }
@@ -146,7 +142,7 @@ export class RedisStore extends CacheStore {
   ): Promise<void> {
     const floor = below === undefined ? '' : encodeVersion(codeOf(below.atLeast));
     const keepMs = wholeMs(below?.keepMs ?? 0);
-    await this.commands.run(INVALIDATE, this.both(entry), [floor, keepMs]);
+    await this.commands.run(INVALIDATE, this.all(entry), [floor, keepMs]);
   }
 
   override async close(): Promise<void> {
@@ -155,12 +151,11 @@ export class RedisStore extends CacheStore {
 
   private decoded(record: Buffer, entry: EntryName): StoredEntry | undefined {
     const stored = decodeRecord(record);
-    if (stored !== 'unreadable') return stored;
-    this.onUnreadable(entry);
-    return undefined;
+    if (stored === undefined) this.onUnreadable(entry);
+    return stored;
   }
 
-  private both(entry: EntryName): [record: string, lease: string] {
-    return [this.keys.record(entry), this.keys.lease(entry)];
+  private all(entry: EntryName): [record: string, lease: string, floor: string] {
+    return [this.keys.record(entry), this.keys.lease(entry), this.keys.floor(entry)];
   }
 }

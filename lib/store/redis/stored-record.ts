@@ -13,14 +13,12 @@ import { codeOf, versionOf, type VersionCode } from './version-code.js';
  * | 8–15  | loadedAt, double                                                          |
  * | 16–23 | softExpiry, double                                                        |
  * | 24–35 | code of the version, in three parts, the most significant first           |
- * | 36–47 | code of the floor, in the same way                                        |
- * | 48–55 | until when the floor is in force, double                                  |
- * | 56–   | payload                                                                   |
+ * | 36–   | payload                                                                   |
  *
  * A change of it needs a new {@link PROTOCOL}. The scripts know it too. They compare versions part by part, because
  * numbers are exact up to 2^53 there, and texts are compared as the locale wants.
  */
-const HEADER_BYTES = 56;
+const HEADER_BYTES = 36;
 const MAGIC = 0xc1;
 
 /** Part of what keys begin with, so that two releases that write differently do not read each other's records. */
@@ -29,12 +27,10 @@ export const PROTOCOL = 1;
 /** Longer ones are neither stored nor read. */
 export const MOST_RECORD_BYTES = 16 * 2 ** 20;
 
-/** There is no entry: a floor has been left behind. */
-const FLOOR_ONLY = 1;
 /** The source said that there is nothing. */
-const NOTHING = 2;
-const BIGINT = 4;
-const ALL_FLAGS = FLOOR_ONLY | NOTHING | BIGINT;
+const NOTHING = 1;
+const BIGINT = 2;
+const ALL_FLAGS = NOTHING | BIGINT;
 
 /** The last moment a Date knows. */
 const LAST_MS = 8.64e15;
@@ -57,21 +53,21 @@ export function encodeRecord(stored: StoredEntry): Buffer | undefined {
   return record;
 }
 
-/** `'unreadable'` if it is not one of ours, whatever it is. */
-export function decodeRecord(record: Buffer): StoredEntry | undefined | 'unreadable' {
+/** Nothing if it is none of ours, whatever it is. */
+export function decodeRecord(record: Buffer): StoredEntry | undefined {
   const { length } = record;
   if (length < HEADER_BYTES || length > MOST_RECORD_BYTES || record[0] !== MAGIC) {
-    return 'unreadable';
+    return undefined;
   }
   const flags = record[1]!;
-  if (flags > ALL_FLAGS) return 'unreadable';
-  if ((flags & (FLOOR_ONLY | NOTHING)) !== 0 && length > HEADER_BYTES) return 'unreadable';
+  if (flags > ALL_FLAGS) return undefined;
+  const isNothing = (flags & NOTHING) !== 0;
+  if (isNothing && length > HEADER_BYTES) return undefined;
   const loadedAt = record.readDoubleLE(8);
   const softExpiry = record.readDoubleLE(16);
-  if (![loadedAt, softExpiry, record.readDoubleLE(48)].every(isTime)) return 'unreadable';
-  if ((flags & FLOOR_ONLY) !== 0) return undefined;
+  if (!isTime(loadedAt) || !isTime(softExpiry)) return undefined;
   return {
-    payload: (flags & NOTHING) === 0 ? record.subarray(HEADER_BYTES) : undefined,
+    payload: isNothing ? undefined : record.subarray(HEADER_BYTES),
     loadedAt,
     softExpiry,
     loadMs: record.readUInt32LE(4),
