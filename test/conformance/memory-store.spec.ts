@@ -22,6 +22,7 @@ function create() {
 describeCacheStore('a store in memory', { create });
 
 describeStoreUnderFaults('a store in memory, of which one process has a bad connection', {
+  runs: 2_000,
   create: () => {
     const { store, advance } = create();
     const other = new UnreliableStore(store, repeatableRandom());

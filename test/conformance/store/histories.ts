@@ -10,7 +10,7 @@ import { Witness } from './witness.js';
 export function describeHistories(harness: StoreHarness): void {
   it('answers in every history as its rules say, and wakes whoever waits for what has ended', async () => {
     await holds(
-      fc.asyncProperty(fc.array(step, { maxLength: 50 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), async (steps) => {
         const history = new History(await Subject.of(harness), 'by the rules');
         for (const next of steps) {
           await history.take(next);
@@ -32,7 +32,7 @@ export function describeStoreUnderFaults(implementation: string, harness: StoreH
     it('never shows what was removed, and never lets two store, whatever is lost, late or sent twice', async () => {
       const together = fc.array(step, { minLength: 1, maxLength: 4 });
       await holds(
-        fc.asyncProperty(fc.array(together, { maxLength: 30 }), async (groups) => {
+        fc.asyncProperty(fc.array(together, { maxLength: 30, size: 'max' }), async (groups) => {
           const history = new History(await Subject.of(harness), 'from outside');
           for (const steps of groups) await Promise.all(steps.map((next) => history.take(next)));
           await history.end();
@@ -117,8 +117,11 @@ class History {
     const answer = (await this.answered(asked))?.value;
     if (answer === undefined) return;
     if (answer.outcome === 'granted') this.granted(on, answer.lease, begun);
-    if (answer.outcome === 'fresh') witness.seen(answer.stored, begun);
-    else if (answer.outcome !== 'refused') witness.seen(answer.stale, begun);
+    if (answer.outcome !== 'refused') {
+      const good = answer.outcome === 'fresh' ? answer.stored : answer.stale;
+      witness.seen(good, begun);
+      if (good !== undefined) expect(good.loadedAt).toBeGreaterThan(newerThan);
+    }
     if (this.exact) rules.lease(step, newerThan, answer, this.subject.second);
     if (answer.outcome !== 'held') return;
     if (this.exact) rules.wait({ seen: watched(answer.woken), leave: answer.leave });

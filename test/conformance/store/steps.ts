@@ -42,12 +42,12 @@ export const step = fc.oneof(
     }),
   },
   {
-    weight: 2,
+    weight: 4,
     arbitrary: fc.record({
       do: fc.constant('fail' as const),
       ...actor,
       which,
-      coolDown: fc.constantFrom(0, 5),
+      coolDown: fc.constantFrom(0, 5, 5),
     }),
   },
   {
