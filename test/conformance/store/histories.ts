@@ -34,7 +34,12 @@ export function describeStoreUnderFaults(implementation: string, harness: StoreH
       await holds(
         fc.asyncProperty(fc.array(together, { maxLength: 30, size: 'max' }), async (groups) => {
           const history = new History(await Subject.of(harness), 'from outside');
-          for (const steps of groups) await Promise.all(steps.map((next) => history.take(next)));
+          for (const steps of groups) {
+            // Time moves between them, so that it is known what was sent before it did.
+            const [moves, others] = [steps.filter(isMove), steps.filter((next) => !isMove(next))];
+            await Promise.all(others.map((next) => history.take(next)));
+            for (const move of moves) await history.take(move);
+          }
           await history.end();
         }),
         harness.runs ?? 300,
@@ -42,6 +47,8 @@ export function describeStoreUnderFaults(implementation: string, harness: StoreH
     });
   });
 }
+
+const isMove = (step: Step) => step.do === 'advance';
 
 /** What was done to a store, and what is known of each entry by it. */
 class History {
