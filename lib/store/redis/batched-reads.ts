@@ -27,6 +27,8 @@ export class BatchedReads<Value> {
 
   private begin(): Batch<Value> {
     const places = new Map<string, number>();
+    // Not at the end of the tick: then requests that came on several sockets would each send a command of their own, and a
+    // lone key is answered no sooner.
     const values = new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
       if (this.batch?.places === places) this.batch = undefined;
       return this.read([...places.keys()] as [string, ...string[]]);
