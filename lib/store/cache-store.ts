@@ -19,8 +19,8 @@ export interface StoredEntry {
   /** Of what shape the value is; an entry of another shape is loaded again. 16 bits. */
   readonly schema: number;
   /**
-   * What is not there has none. Where one of two has none, they are not compared. Numbers are compared exactly, and so
-   * are bigints of 64 bits.
+   * What is not there has none. Where one of two has none, they are not compared. Numbers and bigints of up to 80 bits
+   * are compared exactly, also with each other.
    */
   readonly version: Comparable | undefined;
 }
@@ -55,7 +55,8 @@ export type LeaseAnswer =
   | { readonly outcome: 'fresh'; readonly stored: StoredEntry }
   /**
    * Somebody else loads or writes it, for at most `forMs`. `woken` resolves when a command has ended that: it is not
-   * told when the time is over, and a message may be lost, so who waits has a timer of his own. Then he asks again.
+   * told when the time is over, or to who was given something stale, and a message may be lost. So who waits has a
+   * timer of his own. Then he asks again.
    */
   | {
       readonly outcome: 'held';
@@ -101,9 +102,10 @@ export abstract class CacheStore {
   abstract lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer>;
 
   /**
-   * Stores what was loaded or written, and gives the lease back. `keepMs`: after that it is gone, unless the store keeps
-   * it together with a floor that lasts longer; nothing is kept where that is not above 0. The store has bytes of its
-   * own: what is done to `payload` later does not reach it.
+   * Stores what was loaded or written, and gives the lease back. `keepMs`: after that it is gone; nothing is kept where
+   * that is not above 0. The store has bytes of its own: what is done to `payload` later does not reach it.
+   *
+   * Rejects where the store takes nothing. Who has written has to invalidate then, as where it is voided.
    */
   abstract fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome>;
 

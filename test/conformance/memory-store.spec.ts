@@ -88,15 +88,9 @@ describe('a store in memory, exactly', () => {
     expect(await at.answer('cooling', store, { staleOnError: 9 })).toMatchObject({ forMs: 5_500 });
   });
 
-  it('compares versions of any size, numbers with bigints too', async () => {
+  it('compares versions of any size', async () => {
     const { at } = begin();
-    const load = async (version: number | bigint) => at.fill(await at.claim(), { version });
-    expect([await load(2), await load(1n), await load(3n), await load(2.5)]).toEqual([
-      'stored',
-      'older version',
-      'stored',
-      'older version',
-    ]);
+    const load = async (version: bigint) => at.fill(await at.claim(), { version });
     expect([await load(10n ** 40n + 1n), await load(10n ** 40n)]).toEqual([
       'stored',
       'older version',

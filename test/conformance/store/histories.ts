@@ -70,7 +70,6 @@ class History {
       return this.subject.advance(step.seconds);
     }
     const from = this.subject[step.from];
-    if (this.rules[step.on]!.isOpen) await this.read(from, step.on);
     switch (step.do) {
       case 'read':
         return this.read(from, step.on);
@@ -131,8 +130,10 @@ class History {
     }
     if (this.exact) rules.lease(step, newerThan, answer, this.subject.second);
     if (answer.outcome !== 'held') return;
-    if (this.exact) rules.wait({ seen: watched(answer.woken), leave: answer.leave });
-    else answer.leave();
+    // Who has something to serve need not be told.
+    if (this.exact && answer.stale === undefined) {
+      rules.wait({ seen: watched(answer.woken), leave: answer.leave });
+    } else answer.leave();
   }
 
   private async claim(from: CacheStore, { on, lease: seconds }: StepThat<'claim'>): Promise<void> {

@@ -13,8 +13,6 @@ interface Stored {
   /** In seconds of the test, as all times here. */
   readonly softAt: number;
   readonly until: number;
-  /** It may stay beside a floor for as long as that does. */
-  latest: number;
 }
 
 interface Waiter {
@@ -40,7 +38,7 @@ export class Rules {
 
   advance(seconds: number): void {
     this.now += seconds;
-    if (this.stored !== undefined && this.now >= this.stored.latest) this.stored = undefined;
+    if (this.stored !== undefined && this.now >= this.stored.until) this.stored = undefined;
     // As a store may let the higher of two floors count for the time of the later one.
     if (this.now >= this.floorsUntil) this.floors = [];
     if (this.holder !== undefined && this.now >= this.holder.until) {
@@ -49,17 +47,7 @@ export class Rules {
     }
   }
 
-  /** Whether only the store knows if there is an entry. */
-  get isOpen(): boolean {
-    return this.stored !== undefined && this.now >= this.stored.until;
-  }
-
-  get loadedAt(): number {
-    return this.stored?.entry.loadedAt ?? 0;
-  }
-
   read(got: StoredEntry | undefined): void {
-    if (this.isOpen && got === undefined) this.stored = undefined;
     expect(got).toEqual(this.stored?.entry);
   }
 
@@ -109,9 +97,7 @@ export class Rules {
     else if (floors.length === 0) expect(outcome).toBe('stored');
     else expect(outcome).not.toBe('voided');
     if (outcome === 'stored') {
-      const until = this.now + step.keep;
-      const latest = Math.max(until, this.floorsUntil);
-      this.stored = { entry, softAt: this.now + step.freshFor, until, latest };
+      this.stored = { entry, softAt: this.now + step.freshFor, until: this.now + step.keep };
     }
     this.hold(undefined);
   }
@@ -126,11 +112,7 @@ export class Rules {
     const version = this.stored?.entry.version;
     if (atLeast === undefined || version === undefined || version < atLeast)
       this.stored = undefined;
-    if (atLeast === undefined) return;
-    this.floors.push({ atLeast, until: this.now + keep });
-    if (this.stored !== undefined) {
-      this.stored.latest = Math.max(this.stored.latest, this.floorsUntil);
-    }
+    if (atLeast !== undefined) this.floors.push({ atLeast, until: this.now + keep });
   }
 
   /** Whoever waits is woken exactly if what he waits for has ended. */

@@ -18,8 +18,14 @@ const VERSIONS: [older: Comparable, newer: Comparable][] = [
   [-1n, 0n],
   [-10n, -9n],
   [2n ** 53n, 2n ** 53n + 1n],
-  [2n ** 63n - 2n, 2n ** 63n - 1n],
-  [-(2n ** 63n) + 1n, -(2n ** 63n) + 2n],
+  [2n ** 64n - 1n, 2n ** 64n],
+  [-(2n ** 64n), -(2n ** 64n) + 1n],
+  [2n ** 80n - 2n, 2n ** 80n - 1n],
+  [1, 2n],
+  [1n, 1.5],
+  [1.5, 2n],
+  [2 ** 53, 2n ** 53n + 1n],
+  [2n ** 80n - 1n, 2 ** 80],
 ];
 
 /** What writers do to entries and to those who load them. */
@@ -158,9 +164,19 @@ export function describeWrites(subject: () => Subject): void {
         else if (what.endsWith('version')) await at.put({ payload: undefined }, 3);
         else await at.invalidate();
         await at.advance(4);
-        expect(await at.fill(await at.claim(), { version: 4 })).toBe('older version');
+        expect(await at.store.read(USER)).toBeUndefined();
+        expect(await at.fill(await at.granted(), { version: 4 })).toBe('older version');
       },
     );
+
+    it('of a version does not keep what is stored for longer than it was to be kept', async () => {
+      await at.put({ version: 6 }, 5);
+      await at.invalidate({ atLeast: 5, keep: 29 });
+      await at.advance(4);
+      expect(await at.store.read(USER)).toMatchObject({ version: 6 });
+      await at.advance(2);
+      expect(await at.store.read(USER)).toBeUndefined();
+    });
 
     it('of a version is not taken back by one of an older version', async () => {
       await at.invalidate({ atLeast: 5, keep: 9 });
