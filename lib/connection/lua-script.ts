@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
-/** What Redis executes as one step. Its file, which lies beside the code that uses it, says what it takes and returns. */
+/**
+ * What Redis executes as one step. Its file, which lies beside the code that uses it, says what it takes and returns. A
+ * line `-- include _name` stands for the text of another file there, which scripts have in common.
+ */
 export class LuaScript {
   readonly text: string;
   /** Redis knows it by this once it has seen the text. */
@@ -12,7 +15,8 @@ export class LuaScript {
     readonly name: string,
     from: string,
   ) {
-    this.text = readFileSync(new URL(`./${name}.lua`, from), 'utf8');
+    const read = (file: string) => readFileSync(new URL(`./${file}.lua`, from), 'utf8');
+    this.text = read(name).replace(/^-- include (\S+)$/gm, (_, fragment: string) => read(fragment));
     this.sha = createHash('sha1').update(this.text).digest('hex');
   }
 }

@@ -4,12 +4,21 @@ import { CacheError } from '../errors/cache.error.js';
 const PASSING =
   /^(LOADING|READONLY|MASTERDOWN|NOREPLICAS|OOM|BUSY|UNKILLABLE|TRYAGAIN|CLUSTERDOWN|MISCONF|ERR max number of clients)\b/;
 
-/** Redis is there and refuses what is asked of it, and will go on to. */
+/** Redis is there and cannot do what is asked of it, or refuses to, and will go on to. */
 export class CacheRedisError extends CacheError {
-  readonly code = 'CACHE_REDIS_REFUSED';
-
-  constructor(action: string, cause: Error) {
-    super(`Redis refused to ${action}: ${cause.message}. Fix: ${remedy(cause.message)}`, { cause });
+  constructor(
+    readonly code:
+      /** It refused a command. */
+      | 'CACHE_REDIS_REFUSED'
+      /** Its version lacks what is needed. */
+      | 'CACHE_REDIS_TOO_OLD'
+      /** This user may not send all commands that are needed, or they are disabled. */
+      | 'CACHE_REDIS_NOT_ALLOWED',
+    problem: string,
+    fix: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${problem}. Fix: ${fix}`, options);
   }
 }
 
@@ -19,7 +28,12 @@ export class NoAnswerError extends Error {}
 /** What the failure of a command means for who sent it. */
 export function meaningOf(failure: unknown, action: string): CacheRedisError | NoAnswerError {
   if (failure instanceof Error && failure.name === 'ReplyError' && !PASSING.test(failure.message)) {
-    return new CacheRedisError(action, failure);
+    return new CacheRedisError(
+      'CACHE_REDIS_REFUSED',
+      `Redis refused to ${action}: ${failure.message}`,
+      remedy(failure.message),
+      { cause: failure },
+    );
   }
   return new NoAnswerError(`Redis did not ${action}`, { cause: failure });
 }

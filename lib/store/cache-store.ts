@@ -3,7 +3,7 @@ import type { Comparable } from '../entry/version.js';
 /** Names one entry in a store. */
 export interface EntryName {
   readonly entity: string;
-  /** As `idOf` makes it of a key. */
+  /** As `idOf` makes it of a key. It may contain every character, lone surrogates too. */
   readonly id: string;
 }
 
@@ -18,6 +18,10 @@ export interface StoredEntry {
   readonly loadMs: number;
   /** Of what shape the value is; an entry of another shape is loaded again. 16 bits. */
   readonly schema: number;
+  /**
+   * What is not there has none. Where one of two has none, they are not compared. Numbers and bigints of up to 80 bits
+   * are compared exactly, also with each other.
+   */
   readonly version: Comparable | undefined;
 }
 
@@ -33,20 +37,27 @@ export interface Lease {
 export interface LeaseTerms {
   /** How long the load may take before somebody else may load. */
   readonly leaseMs: number;
-  /** How long past its soft expiry an entry is good enough for this reader while somebody else loads it. */
+  /** How long past its soft expiry an entry is good enough for this reader while it is loaded. */
   readonly staleForMs: number;
-  /** The same after loading has failed. */
+  /** How long past its soft expiry it is good enough after loading has failed. */
   readonly staleOnErrorMs: number;
-  /** Entries loaded up to this moment are of no use to this reader, however fresh. */
+  /**
+   * Entries loaded up to this moment are of no use to this reader, neither as fresh nor as stale. Who cannot use what
+   * was read, for its shape or its tags, says here when that was loaded.
+   */
   readonly newerThan: number;
 }
 
 export type LeaseAnswer =
   /** Load it. Who has something good enough may be served with it meanwhile. */
   | { readonly outcome: 'granted'; readonly lease: Lease; readonly stale: StoredEntry | undefined }
-  /** Somebody has stored it since. */
+  /** Somebody has stored it since. Nobody is asked to load it, also while somebody writes it. */
   | { readonly outcome: 'fresh'; readonly stored: StoredEntry }
-  /** Somebody else loads or writes it, for at most `forMs`. `woken` resolves when that has ended, if it is told. */
+  /**
+   * Somebody else loads or writes it, for at most `forMs`. `woken` resolves when a command has ended that: it is not
+   * told when the time is over, or to who was given something stale, and a message may be lost. So who waits has a
+   * timer of his own. Then he asks again.
+   */
   | {
       readonly outcome: 'held';
       readonly forMs: number;
@@ -55,12 +66,20 @@ export type LeaseAnswer =
       /** Nobody waits for `woken` any more. */
       readonly leave: () => void;
     }
-  /** Loading has failed, and there is something good enough for that case: the source is left alone for `forMs`. */
+  /**
+   * Loading has failed, and there is something good enough for that case: the source is left alone for `forMs`. Who
+   * has nothing is granted the lease meanwhile.
+   */
   | { readonly outcome: 'cooling'; readonly forMs: number; readonly stale: StoredEntry }
   /** The store answers, but takes nothing: full, or a replica. */
   | { readonly outcome: 'refused' };
 
-/** What became of what was to be stored. `'voided'`: the entry was changed since the lease was granted. */
+/**
+ * What became of what was to be stored.
+ *
+ * - `'voided'`: the lease is not in force any more. Who has written, not only read, has to invalidate then.
+ * - `'older version'`: what is stored, or what an invalidation asked for, is newer. The lease is given back.
+ */
 export type FillOutcome = 'stored' | 'voided' | 'older version';
 
 /**
@@ -69,7 +88,8 @@ export type FillOutcome = 'stored' | 'voided' | 'older version';
  * later time, and more than once.
  *
  * What holds whatever happens: a value whose load began before an invalidation or a write of its entry took effect is
- * not stored after it. And of two leases of one entry at most one is in force.
+ * not stored after it. And of two leases of one entry at most one is in force. A store may forget anything early, for
+ * room: a lease, which is voided by it, an entry, a floor.
  */
 export abstract class CacheStore {
   /**
@@ -83,27 +103,36 @@ export abstract class CacheStore {
   /** Its time, in milliseconds, as far as this process knows it. */
   abstract now(): number;
 
-  /** The entry, however old. Calls of one tick may travel together. */
+  /** The entry, however old, also while somebody loads or writes it. Calls of one tick may travel together. */
   abstract read(entry: EntryName): Promise<StoredEntry | undefined>;
 
   /** Asks for the right to load an entry. */
   abstract lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer>;
 
-  /** Stores what was loaded or written, and gives the lease back. `keepMs`: after that the store may forget it. */
+  /**
+   * Stores what was loaded or written, and gives the lease back. `keepMs`: after that it is gone; nothing is kept where
+   * that is not above 0. The store has bytes of its own: what is done to `payload` later does not reach it.
+   *
+   * Rejects where the store takes nothing. Who has written has to invalidate then, as where it is voided.
+   */
   abstract fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome>;
 
-  /** Loading has failed: gives the lease back, and has the entry left alone for `coolDownMs`. */
+  /**
+   * Loading has failed: gives the lease back, and has the entry left alone for `coolDownMs`, unless somebody writes or
+   * invalidates it before. Changes nothing if the lease is not in force any more.
+   */
   abstract fail(lease: Lease, coolDownMs: number): Promise<void>;
 
   /**
-   * A write of the entry begins: takes the right to store it from whoever has it. What is stored stays, until the write
-   * has settled. Ends by {@link fill}, or by {@link invalidate}, or after `leaseMs`.
+   * A write of the entry begins: takes the right to store it from whoever has it, another writer too. What is stored
+   * stays, until the write has settled. Ends by {@link fill}, {@link fail} or {@link invalidate}, or after `leaseMs`.
    */
   abstract claim(entry: EntryName, leaseMs: number): Promise<Lease>;
 
   /**
-   * Removes the entry, and voids its lease. With `atLeast` an entry of that version or a newer one stays, and for
-   * `keepMs` an older one is refused.
+   * Removes the entry, and voids its lease, whoever has it. With `atLeast` an entry of that version or a newer one
+   * stays, and for `keepMs` an older one is refused, whether there is an entry or not. That floor outlives what is
+   * stored and invalidated meanwhile. Of two floors the higher one may count for as long as the later one lasts.
    */
   abstract invalidate(
     entry: EntryName,

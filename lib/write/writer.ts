@@ -127,9 +127,7 @@ export class Writer {
     if (write.claimed !== undefined) await write.claimed;
     try {
       const { value, said } = await this.loader.loadAlone(state, id, asked, context);
-      const settled = said.skipped
-        ? this.abandon(write)
-        : this.stored(write, id, value, said);
+      const settled = said.skipped ? this.abandon(write) : this.stored(write, id, value, said);
       if (settled !== undefined) await settled;
       const seen = state.pending?.over(id, value);
       return seen === undefined ? value : seen.value;

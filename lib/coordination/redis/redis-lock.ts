@@ -1,7 +1,7 @@
+import { checkedNamespace } from '../../connection/namespace.js';
 import { RedisConnection } from '../../connection/redis-connection.js';
 import { createClient, type RedisSource } from '../../connection/redis-source.js';
 import { CacheUsageError } from '../../errors/cache.error.js';
-import { show } from '../../errors/wording.js';
 import { SystemClock, type Clock } from '../../time/clock.js';
 import {
   DistributedLock,
@@ -14,8 +14,6 @@ import { Contest, type Contender } from './contest.js';
 import { LockCommands, NONE } from './lock-commands.js';
 import { RedisHold } from './redis-hold.js';
 import { Wakes } from './wakes.js';
-
-const NAMESPACE = /^[A-Za-z0-9_.-]{1,64}$/;
 
 export type RedisLockOptions = RedisSource & {
   /**
@@ -53,20 +51,14 @@ export class RedisLock extends DistributedLock {
     super();
     const { namespace = 'cache', ...source } = options ?? {};
     const connect = () => new RedisConnection(createClient(source, 'RedisLock'), clock);
-    if (typeof namespace !== 'string' || !NAMESPACE.test(namespace)) {
-      throw new CacheUsageError(
-        'CACHE_ARGUMENT_INVALID',
-        `RedisLock expected as namespace 1 to 64 letters, digits, '-', '_' and '.', got ${show(namespace)}`,
-        "write namespace: 'shop'.",
-      );
-    }
+    checkedNamespace(namespace, 'RedisLock');
     const commands = connect();
     const subscriber = connect();
     this.connections = [commands, subscriber];
     this.commands = new LockCommands(commands, namespace);
     this.wakes = new Wakes(
       subscriber,
-      namespace,
+      `${namespace}:k`,
       (name) => this.onWake(name),
       () => this.askAgain(),
     );

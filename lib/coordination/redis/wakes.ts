@@ -1,7 +1,7 @@
 import type { RedisConnection } from '../../connection/redis-connection.js';
 import { newToken } from './lock-commands.js';
 
-/** Where this process is told that a lock it waits for is free. Opened when it first waits for one. */
+/** Where this process is told that what it waits for is free. Opened when it first waits. */
 export class Wakes {
   private readonly channel: string;
   private opened = false;
@@ -9,13 +9,13 @@ export class Wakes {
 
   constructor(
     private readonly connection: RedisConnection,
-    namespace: string,
+    prefix: string,
     /** One of those it waits for is free. */
     private readonly onWake: (name: string) => void,
     /** It can be told from now on; what was to be told before is lost. */
     private readonly onListening: () => void,
   ) {
-    this.channel = `${namespace}:k:wake:${newToken()}`;
+    this.channel = `${prefix}:wake:${newToken()}`;
   }
 
   /** Its channel while it would be heard there; without it nobody is to be put in line. */

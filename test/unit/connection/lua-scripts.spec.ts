@@ -1,40 +1,82 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { LuaScript } from '../../../lib/connection/lua-script.js';
 
-const lib = join(import.meta.dirname, '../../../lib');
-const scripts = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((path) =>
-  path.endsWith('.lua'),
-);
+const root = join(import.meta.dirname, '..', '..', '..', 'lib');
+const files = readdirSync(root, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.lua'))
+  .map((file) => join(root, file));
+const scripts = files.filter((file) => !basename(file).startsWith('_'));
 
-/** What a pattern finds, each once, in order. */
-const all = (text: string, pattern: RegExp) =>
+const matches = (text: string, pattern: RegExp) =>
   [...new Set([...text.matchAll(pattern)].map(([, found]) => found!))].sort();
 
-it('there are scripts', () => expect(scripts.length).toBeGreaterThan(0));
+/** What a script says of itself, and what it does: without comments, and without what it includes. */
+function parts(file: string) {
+  const [, shebang = '', header, body] = /^(#!.*\n)?((?:--.*\n)+)([^]*)$/.exec(
+    readFileSync(file, 'utf8'),
+  )!;
+  return { shebang, header: header!, body: body!.replace(/--.*$/gm, ''), raw: body! };
+}
 
-describe.each(scripts)('%s', (path) => {
-  const lines = readFileSync(join(lib, path), 'utf8').split('\n');
-  const end = lines.findIndex((line, at) => at > 0 && !line.startsWith('--'));
-  const [header, body] = [lines.slice(1, end).join('\n'), lines.slice(end).join('\n')];
-
-  it('is run by Redis 7 as a script that touches only the keys it names', () => {
-    expect(lines[0]).toMatch(/^#!lua( flags=[a-z-,]+)?$/);
-    expect(body).not.toMatch(/redis\.call\('[A-Z]+', '/);
+/** `code: how many things come with it`, of what is returned after one of the words. */
+function outcomes(returned: readonly string[]): string[] {
+  const found = returned.flatMap((text) => {
+    const elements = text.replace(/\([^()]*\)/g, '').split(',');
+    const codes = /^(?:\w+ and )?(-?\d+)(?: or (-?\d+))?$/.exec(elements[0]!.trim());
+    return (codes?.slice(1) ?? [])
+      .filter((code) => code !== undefined)
+      .map((code) => `${code}: ${elements.length - 1}`);
   });
+  return [...new Set(found)].sort();
+}
 
-  it.each(['KEYS', 'ARGV'])('says of all its %s what they are, and of no others', (kind) => {
-    const named = all(header, new RegExp(`^-- (${kind}\\[\\d\\])  \\S`, 'gm'));
-    expect(named).toEqual(all(body, new RegExp(`(${kind}\\[\\d\\])`, 'g')));
-    expect(named).toEqual(named.map((_, at) => `${kind}[${at + 1}]`));
-  });
+describe('a script', () => {
+  it('is looked at here', () => expect(scripts.length).toBeGreaterThan(7));
 
-  it('says of every code it returns what it means, and of no others', () => {
-    const told = header.slice(header.indexOf('-- Returns '));
-    const codes = all(told, /^-- (?:Returns| {7}) \{?(-?\d+)\b/gm);
-    const returned = [...body.matchAll(/return (.+?)(?: end)?$/gm)].flatMap(([, what]) =>
-      all(what!.replace(/, .*\}/, '}'), /(-?\d+)/g),
-    );
-    expect(codes.length).toBeGreaterThan(0);
-    expect([...new Set(returned)].sort()).toEqual(codes);
-  });
+  it.each(scripts.map((file) => [basename(file), file]))(
+    'says in its header which keys and arguments it takes and what it returns: %s',
+    (_name, file) => {
+      const { header, body } = parts(file);
+      for (const kind of ['KEYS', 'ARGV']) {
+        expect(matches(body, RegExp(`${kind}\\[(\\d+)\\]`, 'g'))).toEqual(
+          matches(header, RegExp(`^-- ${kind}\\[(\\d+)\\]  `, 'gm')),
+        );
+      }
+      const told = matches(header, /^--(?: Returns| {8}) (\{[^}]*\}|-?\d+) {2,}\S/gm);
+      const returned = matches(body, /\breturn (\{[^{}]*\}|[^\n{]+?)(?= end\b|\n|$)/g);
+      const bare = (texts: string[]) => texts.map((text) => text.replace(/^\{|\}$/g, ''));
+      expect(outcomes(bare(returned))).toEqual(outcomes(bare(told)));
+      expect(told.length).toBeGreaterThan(0);
+    },
+  );
+
+  it.each(scripts.map((file) => [basename(file), file]))(
+    'includes what it calls, and nothing else: %s',
+    (_name, file) => {
+      const { body, raw } = parts(file);
+      const included = matches(raw, /^-- include (\S+)$/gm);
+      const fragments = files.filter((other) => dirname(other) === dirname(file));
+      for (const fragment of fragments.filter((other) => basename(other).startsWith('_'))) {
+        const defined = matches(readFileSync(fragment, 'utf8'), /^local function (\w+)/gm);
+        const isCalled = defined.some((name) => RegExp(`\\b${name}\\(`).test(body));
+        expect([basename(fragment, '.lua'), isCalled]).toEqual([
+          basename(fragment, '.lua'),
+          included.includes(basename(fragment, '.lua')),
+        ]);
+      }
+    },
+  );
+
+  it.each(scripts.map((file) => [basename(file, '.lua'), file]))(
+    'begins with its flags and holds what it includes: %s',
+    (name, file) => {
+      const { text, sha } = new LuaScript(name, pathToFileURL(file).href);
+      const { shebang } = parts(file);
+      expect(text.startsWith(shebang)).toBe(true);
+      expect(text).not.toMatch(/^-- include/m);
+      expect(sha).toMatch(/^[0-9a-f]{40}$/);
+    },
+  );
 });

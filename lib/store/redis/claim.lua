@@ -1,0 +1,17 @@
+#!lua flags=allow-oom
+-- Takes the right to store an entry, also from whoever has it. What is stored stays.
+--
+-- KEYS[1]  the lease. Expires.
+-- ARGV[1]  token of this attempt, 22 characters
+-- ARGV[2]  how long the claim is for, milliseconds
+--
+-- `now` is the time of the server in microseconds.
+--
+-- Returns {1, now}  claimed
+
+-- include _time
+-- include _void
+
+void(KEYS[1])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return {1, micros()}

@@ -1,0 +1,47 @@
+import type { EntryName } from '../cache-store.js';
+import { PROTOCOL } from './stored-record.js';
+
+/**
+ * What entries are called in Redis. The braces put all keys of an entry on one node of a cluster, so names can have none
+ * of their own; and a lone surrogate, which the id of a tuple begins with, has no form in UTF-8.
+ */
+export class EntryKeys {
+  private readonly prefix: string;
+
+  constructor(namespace: string) {
+    this.prefix = `${namespace}:${PROTOCOL}`;
+  }
+
+  record(entry: EntryName): string {
+    return `${this.prefix}:v:${tagOf(entry)}`;
+  }
+
+  lease(entry: EntryName): string {
+    return `${this.prefix}:l:${tagOf(entry)}`;
+  }
+
+  floor(entry: EntryName): string {
+    return `${this.prefix}:f:${tagOf(entry)}`;
+  }
+
+  /** What the channels begin with on which processes are woken. */
+  get wakes(): string {
+    return `${this.prefix}:l`;
+  }
+
+  /** Of no entry. */
+  probe(token: string): string {
+    return `${this.prefix}:probe:{${token}}`;
+  }
+}
+
+const IN_ID = /[{}%\p{Surrogate}]/gu;
+const IN_ENTITY = /[{}%:\p{Surrogate}]/gu;
+
+function tagOf({ entity, id }: EntryName): string {
+  return `{${escaped(entity, IN_ENTITY)}:${escaped(id, IN_ID)}}`;
+}
+
+function escaped(name: string, signs: RegExp): string {
+  return name.replace(signs, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
+}

@@ -1,0 +1,105 @@
+import { LuaScript } from '../../connection/lua-script.js';
+import { newToken } from '../../coordination/redis/lock-commands.js';
+import type { EntryName, LeaseAnswer, LeaseTerms, StoredEntry } from '../cache-store.js';
+import type { EntryKeys } from './entry-keys.js';
+import { LostAnswerError, type StoreCommands } from './store-commands.js';
+import type { Waiter, Waiters } from './waiters.js';
+
+const LEASE = new LuaScript('lease', import.meta.url);
+
+/** As long as it is worth waiting for a new connection with a question whose answer was lost with the last one. */
+const RECONNECTED_WITHIN_MS = 500;
+
+/** Some 300 years, which Redis takes as a ttl; longer ones are cut. */
+const MOST_MS = 1e13;
+
+/** What the script answers, by its codes. */
+type Answer =
+  | [code: 0, micros: number, record: Buffer]
+  | [code: 1, micros: number, stale: Buffer]
+  | [code: 2, micros: number, stale: Buffer, remainingMs: number]
+  | [code: 3, micros: number, record: Buffer, remainingMs: number]
+  | [code: 4, micros: number];
+
+/** As scripts want a duration: a record or a lease without one does not exist. */
+export function wholeMs(ms: number): number {
+  return Math.min(Math.max(Math.ceil(ms), 0), MOST_MS);
+}
+
+/** Asks for the right to load entries. */
+export class Leases {
+  constructor(
+    private readonly commands: StoreCommands,
+    private readonly keys: EntryKeys,
+    private readonly waiters: Waiters,
+    /** Nothing for what is no entry. */
+    private readonly decode: (record: Buffer, entry: EntryName) => StoredEntry | undefined,
+  ) {}
+
+  async ask(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
+    this.waiters.open();
+    // Before it is sent: what it waits for may end before the answer is read.
+    const waiter = this.waiters.enter(this.keys.lease(entry));
+    let isHeld = false;
+    try {
+      const answer = await this.askAgainIfLost(entry, terms, waiter);
+      isHeld = answer.outcome === 'held';
+      return answer;
+    } finally {
+      if (!isHeld) waiter.leave();
+    }
+  }
+
+  private async askAgainIfLost(
+    entry: EntryName,
+    terms: LeaseTerms,
+    waiter: Waiter,
+  ): Promise<LeaseAnswer> {
+    const token = newToken();
+    try {
+      return await this.attempt(entry, terms, waiter, token, '');
+    } catch (error) {
+      if (!(error instanceof LostAnswerError)) throw error;
+      if (!(await this.commands.reconnected(RECONNECTED_WITHIN_MS))) throw error;
+      return this.attempt(entry, terms, waiter, newToken(), token);
+    }
+  }
+
+  private async attempt(
+    entry: EntryName,
+    terms: LeaseTerms,
+    { woken, leave }: Waiter,
+    token: string,
+    previous: string,
+  ): Promise<LeaseAnswer> {
+    const [code, micros, record = Buffer.alloc(0), forMs = 0] = await this.commands.run<Answer>(
+      LEASE,
+      [this.keys.record(entry), this.keys.lease(entry)],
+      [
+        token,
+        previous,
+        Math.max(1, wholeMs(terms.leaseMs)),
+        terms.staleForMs,
+        terms.staleOnErrorMs,
+        terms.newerThan,
+        this.waiters.channel ?? '',
+      ],
+    );
+    const stored = record.length === 0 ? undefined : this.decode(record, entry);
+    switch (code) {
+      case 1:
+        return {
+          outcome: 'granted',
+          lease: { entry, token, grantedAt: micros / 1_000 },
+          stale: stored,
+        };
+      case 2:
+        return { outcome: 'held', forMs, stale: stored, woken, leave };
+      case 4:
+        return { outcome: 'refused' };
+    }
+    // The script and the decoder read the same bytes; should they ever differ, nobody waits for what nobody can read.
+    if (stored === undefined) return { outcome: 'refused' };
+    return code === 0 ? { outcome: 'fresh', stored } : { outcome: 'cooling', forMs, stale: stored };
+  }
+}

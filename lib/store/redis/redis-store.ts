@@ -1,0 +1,161 @@
+import { LuaScript } from '../../connection/lua-script.js';
+import { checkedNamespace } from '../../connection/namespace.js';
+import { RedisConnection } from '../../connection/redis-connection.js';
+import { NoAnswerError } from '../../connection/redis.error.js';
+import { createClient, type RedisSource } from '../../connection/redis-source.js';
+import { newToken } from '../../coordination/redis/lock-commands.js';
+import type { Comparable } from '../../entry/version.js';
+import { SystemClock, type Clock } from '../../time/clock.js';
+import {
+  CacheStore,
+  type EntryName,
+  type FillOutcome,
+  type Lease,
+  type LeaseAnswer,
+  type LeaseTerms,
+  type StoredEntry,
+} from '../cache-store.js';
+import { BatchedReads } from './batched-reads.js';
+import { checkCapabilities } from './capabilities.js';
+import { EntryKeys } from './entry-keys.js';
+import { Leases, wholeMs } from './leases.js';
+import { ServerTime } from './server-time.js';
+import { StoreCommands } from './store-commands.js';
+import { decodeRecord, encodeRecord, encodeVersion, MOST_RECORD_BYTES } from './stored-record.js';
+import { codeOf } from './version-code.js';
+import { Waiters } from './waiters.js';
+
+const FILL = new LuaScript('fill', import.meta.url);
+const FAIL = new LuaScript('fail', import.meta.url);
+const CLAIM = new LuaScript('claim', import.meta.url);
+const INVALIDATE = new LuaScript('invalidate', import.meta.url);
+
+export type RedisStoreOptions = RedisSource & {
+  /**
+   * What all its keys and channels in Redis begin with. Processes that share entries need the same.
+   *
+   * @default 'cache'
+   * @range letters, digits, `-`, `_` and `.`, at most 64
+   */
+  readonly namespace?: string;
+  /** Called for every record that was found and is none of ours; it counts as absent. */
+  readonly onUnreadable?: (entry: EntryName) => void;
+};
+
+/**
+ * Entries that all processes share which use one Redis, version 7.0 or later.
+ *
+ * Its time is that of the server. Before the first answer `now` is the wall clock of this process; whatever else is asked
+ * is answered after that.
+ */
+export class RedisStore extends CacheStore {
+  private readonly namespace: string;
+  private readonly keys: EntryKeys;
+  private readonly time: ServerTime;
+  private readonly connection: RedisConnection;
+  private readonly subscriber: RedisConnection;
+  private readonly commands: StoreCommands;
+  private readonly waiters: Waiters;
+  private readonly leases: Leases;
+  private readonly reads: BatchedReads<Buffer | null>;
+  private readonly onUnreadable: (entry: EntryName) => void;
+
+  /** Connects when it is first asked for something, so that an application starts without Redis. */
+  constructor(options: RedisStoreOptions, clock: Clock = new SystemClock()) {
+    super();
+    const { namespace = 'cache', onUnreadable = () => {}, ...source } = options ?? {};
+    const connect = () => new RedisConnection(createClient(source, 'RedisStore'), clock);
+    this.namespace = checkedNamespace(namespace, 'RedisStore');
+    this.keys = new EntryKeys(this.namespace);
+    this.onUnreadable = onUnreadable;
+    this.time = new ServerTime(clock);
+    this.connection = connect();
+    this.subscriber = connect();
+    this.commands = new StoreCommands(this.connection, this.time, clock);
+    this.waiters = new Waiters(this.subscriber, this.keys.wakes);
+    this.leases = new Leases(this.commands, this.keys, this.waiters, (record, entry) =>
+      this.decoded(record, entry),
+    );
+    this.reads = new BatchedReads((keys) => this.commands.read(keys));
+  }
+
+  override now(): number {
+    return this.time.now();
+  }
+
+  /** Calls `listener` whenever it is connected, for the first time or again. */
+  onReady(listener: () => void): void {
+    this.connection.onReady(listener);
+  }
+
+  /**
+   * Whether this Redis can do what is needed, and this user may.
+   *
+   * @throws {CacheRedisError} CACHE_REDIS_TOO_OLD, CACHE_REDIS_NOT_ALLOWED, CACHE_REDIS_REFUSED
+   * @throws {NoAnswerError} if it is out of reach
+   */
+  check(): Promise<void> {
+    const { commands, subscriber, namespace } = this;
+    return checkCapabilities(commands, subscriber, namespace, this.keys.probe(newToken()));
+  }
+
+  override async read(entry: EntryName): Promise<StoredEntry | undefined> {
+    const record = await this.reads.get(this.keys.record(entry));
+    return record === null ? undefined : this.decoded(record, entry);
+  }
+
+  override lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
+    return this.leases.ask(entry, terms);
+  }
+
+  override async fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome> {
+    const { entry, token } = lease;
+    const record = encodeRecord(stored);
+    if (record === undefined) {
+      await this.fail(lease, 0);
+      throw new NoAnswerError(
+        `An entry of '${entry.entity}' is longer than ${MOST_RECORD_BYTES} bytes`,
+      );
+    }
+    const [code] = await this.commands.run(FILL, this.all(entry), [token, record, wholeMs(keepMs)]);
+    if (code === -2) throw new NoAnswerError('Redis takes nothing at present');
+    return code === 1 ? 'stored' : code === 0 ? 'voided' : 'older version';
+  }
+
+  override async fail({ entry, token }: Lease, coolDownMs: number): Promise<void> {
+    await this.commands.run(FAIL, [this.keys.lease(entry)], [token, wholeMs(coolDownMs)]);
+  }
+
+  override async claim(entry: EntryName, leaseMs: number): Promise<Lease> {
+    const token = newToken();
+    const [, micros] = await this.commands.run(
+      CLAIM,
+      [this.keys.lease(entry)],
+      [token, Math.max(1, wholeMs(leaseMs))],
+    );
+    return { entry, token, grantedAt: micros / 1_000 };
+  }
+
+  override async invalidate(
+    entry: EntryName,
+    below?: { readonly atLeast: Comparable; readonly keepMs: number },
+  ): Promise<void> {
+    const floor = below === undefined ? '' : encodeVersion(codeOf(below.atLeast));
+    const keepMs = wholeMs(below?.keepMs ?? 0);
+    await this.commands.run(INVALIDATE, this.all(entry), [floor, keepMs]);
+  }
+
+  override async close(): Promise<void> {
+    await Promise.all([this.commands.close(), this.subscriber.close()]);
+  }
+
+  private decoded(record: Buffer, entry: EntryName): StoredEntry | undefined {
+    const stored = decodeRecord(record);
+    if (stored === undefined) this.onUnreadable(entry);
+    return stored;
+  }
+
+  private all(entry: EntryName): [record: string, lease: string, floor: string] {
+    return [this.keys.record(entry), this.keys.lease(entry), this.keys.floor(entry)];
+  }
+}

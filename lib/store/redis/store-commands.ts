@@ -1,0 +1,128 @@
+import type { Redis } from 'ioredis';
+import type { LuaScript } from '../../connection/lua-script.js';
+import type { RedisConnection } from '../../connection/redis-connection.js';
+import { meaningOf, NoAnswerError } from '../../connection/redis.error.js';
+import type { Clock } from '../../time/clock.js';
+import type { ServerTime } from './server-time.js';
+
+/** What a Redis that hangs may keep waiting; more is refused at once. */
+const MOST_IN_FLIGHT = 1_000;
+const MOST_BYTES_UNSENT = 64 * 2 ** 20;
+
+/** It was sent, and the connection has ended before the answer: it may have been done, or may be yet. */
+export class LostAnswerError extends NoAnswerError {}
+
+/**
+ * Sends what a store asks of Redis, each command once. It is answered, or rejected at the latest when the connection is
+ * given up because it has been silent for too long.
+ */
+export class StoreCommands {
+  private inFlight = 0;
+  private closed = false;
+  private readonly waiting = new Set<() => void>();
+
+  constructor(
+    private readonly connection: RedisConnection,
+    private readonly time: ServerTime,
+    private readonly clock: Pick<Clock, 'after' | 'monotonic'>,
+  ) {
+    // Sent before anything else, so that the time is known when anything else is answered.
+    connection.onReady(() => {
+      time.forget();
+      this.askTime();
+    });
+  }
+
+  async read(keys: readonly [string, ...string[]]): Promise<(Buffer | null)[]> {
+    // Scripts tell the time too, but who only finds what he reads needs none.
+    if (this.time.isOld && this.connection.client.status === 'ready') this.askTime();
+    return this.send('read', async (client) =>
+      keys.length === 1 ? [await client.getBuffer(keys[0])] : client.mgetBuffer([...keys]),
+    );
+  }
+
+  /** What the script returned: a code, the time, and what belongs to the code. */
+  run<Reply extends readonly [code: number, micros: number, ...unknown[]]>(
+    script: LuaScript,
+    keys: readonly string[],
+    values: readonly (string | number | Buffer)[],
+  ): Promise<Reply> {
+    return this.send(`run ${script.name}`, async (client) => {
+      const call = async (command: string, what: string) => {
+        const sentAt = this.clock.monotonic();
+        const args = [what, keys.length, ...keys, ...values];
+        const reply = (await client.callBuffer(command, args)) as Reply;
+        this.time.learn(reply[1], sentAt);
+        return reply;
+      };
+      try {
+        return await call('EVALSHA', script.sha);
+      } catch (error) {
+        if (!(error as Error).message.startsWith('NOSCRIPT')) throw error;
+        return call('EVAL', script.text);
+      }
+    });
+  }
+
+  /** Resolves when there is a connection, to whether there is one within so many milliseconds. */
+  reconnected(withinMs: number): Promise<boolean> {
+    const { client } = this.connection;
+    if (this.closed || client.status === 'ready') return Promise.resolve(!this.closed);
+    return new Promise((resolve) => {
+      const settle = (connected: boolean) => {
+        client.off('ready', succeed);
+        this.waiting.delete(fail);
+        stop();
+        resolve(connected);
+      };
+      const succeed = () => settle(true);
+      const fail = () => settle(false);
+      const stop = this.clock.after(withinMs, fail);
+      this.waiting.add(fail);
+      client.on('ready', succeed);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    for (const fail of this.waiting) fail();
+    await this.connection.close();
+  }
+
+  /**
+   * @throws {CacheRedisError} CACHE_REDIS_REFUSED
+   * @throws {NoAnswerError}
+   */
+  async send<Reply>(action: string, command: (client: Redis) => Promise<Reply>): Promise<Reply> {
+    const { client } = this.connection;
+    const unsent = (client as { stream?: Redis['stream'] }).stream?.writableLength ?? 0;
+    if (this.closed) throw new NoAnswerError(`The store was to ${action}, but is closed`);
+    if (this.inFlight >= MOST_IN_FLIGHT || unsent > MOST_BYTES_UNSENT) {
+      throw new NoAnswerError(`Redis is behind with its answers, and was not asked to ${action}`);
+    }
+    let sent = false;
+    this.inFlight++;
+    try {
+      if (client.status !== 'ready') await this.connection.connect();
+      sent = true;
+      return await command(client);
+    } catch (error) {
+      const answered = error instanceof Error && error.name === 'ReplyError';
+      if (!sent || answered) throw meaningOf(error, action);
+      throw new LostAnswerError(`Redis did not say whether it did ${action}`, { cause: error });
+    } finally {
+      this.inFlight--;
+    }
+  }
+
+  private askTime(): void {
+    const sentAt = this.clock.monotonic();
+    this.connection.client
+      .time()
+      .then(([seconds, micros]) => {
+        this.time.learn(Number(seconds) * 1_000_000 + Number(micros), sentAt);
+      })
+      // The next answer tells it; or this user may not ask, which whoever checks the rights is told.
+      .catch(() => undefined);
+  }
+}

@@ -1,0 +1,99 @@
+import type { StoredEntry } from '../cache-store.js';
+import { codeOf, versionOf, type VersionCode } from './version-code.js';
+
+/**
+ * How an entry lies in Redis, little endian:
+ *
+ * | bytes | what                                                                      |
+ * | ----- | ------------------------------------------------------------------------- |
+ * | 0     | 0xC1                                                                      |
+ * | 1     | flags                                                                     |
+ * | 2–3   | schema                                                                    |
+ * | 4–7   | loadMs, whole                                                             |
+ * | 8–15  | loadedAt, double                                                          |
+ * | 16–23 | softExpiry, double                                                        |
+ * | 24–35 | code of the version, in three parts, the most significant first           |
+ * | 36–   | payload                                                                   |
+ *
+ * A change of it needs a new {@link PROTOCOL}. The scripts know it too. They compare versions part by part, because
+ * numbers are exact up to 2^53 there, and texts are compared as the locale wants.
+ */
+const HEADER_BYTES = 36;
+const MAGIC = 0xc1;
+
+/** Part of what keys begin with, so that two releases that write differently do not read each other's records. */
+export const PROTOCOL = 1;
+
+/** Longer ones are neither stored nor read. */
+export const MOST_RECORD_BYTES = 16 * 2 ** 20;
+
+/** The source said that there is nothing. */
+const NOTHING = 1;
+const BIGINT = 2;
+const ALL_FLAGS = NOTHING | BIGINT;
+
+/** The last moment a Date knows. */
+const LAST_MS = 8.64e15;
+const MOST_LOAD_MS = 2 ** 32 - 1;
+
+/** Nothing if it would be too long. Times before 1970 count as 1970. */
+export function encodeRecord(stored: StoredEntry): Buffer | undefined {
+  const { payload, version } = stored;
+  const length = HEADER_BYTES + (payload?.byteLength ?? 0);
+  if (length > MOST_RECORD_BYTES) return undefined;
+  const record = Buffer.alloc(length);
+  record[0] = MAGIC;
+  record[1] = (payload === undefined ? NOTHING : 0) | (typeof version === 'bigint' ? BIGINT : 0);
+  record.writeUInt16LE(stored.schema, 2);
+  record.writeUInt32LE(within(MOST_LOAD_MS, Math.round(stored.loadMs)), 4);
+  record.writeDoubleLE(within(LAST_MS, stored.loadedAt), 8);
+  record.writeDoubleLE(within(LAST_MS, stored.softExpiry), 16);
+  encodeVersion(codeOf(version)).copy(record, 24);
+  if (payload !== undefined) record.set(payload, HEADER_BYTES);
+  return record;
+}
+
+/** Nothing if it is none of ours, whatever it is. */
+export function decodeRecord(record: Buffer): StoredEntry | undefined {
+  const { length } = record;
+  if (length < HEADER_BYTES || length > MOST_RECORD_BYTES || record[0] !== MAGIC) {
+    return undefined;
+  }
+  const flags = record[1]!;
+  if (flags > ALL_FLAGS) return undefined;
+  const isNothing = (flags & NOTHING) !== 0;
+  if (isNothing && length > HEADER_BYTES) return undefined;
+  const loadedAt = record.readDoubleLE(8);
+  const softExpiry = record.readDoubleLE(16);
+  if (!isTime(loadedAt) || !isTime(softExpiry)) return undefined;
+  return {
+    payload: isNothing ? undefined : record.subarray(HEADER_BYTES),
+    loadedAt,
+    softExpiry,
+    loadMs: record.readUInt32LE(4),
+    schema: record.readUInt16LE(2),
+    version: versionOf(decodeCode(record.subarray(24)), (flags & BIGINT) !== 0),
+  };
+}
+
+/** As records and scripts have it. */
+export function encodeVersion(code: VersionCode): Buffer {
+  const bytes = Buffer.alloc(12);
+  bytes.writeUInt32LE(Number(code >> 64n), 0);
+  bytes.writeUInt32LE(Number((code >> 32n) & 0xffff_ffffn), 4);
+  bytes.writeUInt32LE(Number(code & 0xffff_ffffn), 8);
+  return bytes;
+}
+
+function decodeCode(bytes: Buffer): VersionCode {
+  const [high, middle, low] = [0, 4, 8].map((at) => BigInt(bytes.readUInt32LE(at)));
+  return (high! << 64n) | (middle! << 32n) | low!;
+}
+
+function isTime(ms: number): boolean {
+  return ms >= 0 && ms <= LAST_MS;
+}
+
+function within(most: number, value: number): number {
+  return Math.min(Math.max(value, 0), most);
+}
