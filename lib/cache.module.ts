@@ -27,6 +27,7 @@ import { Engine } from './nest/engine.js';
 import { EntityCache } from './nest/entity-cache.js';
 import { FlushTargets } from './nest/flush-targets.js';
 import { cacheProvider } from './nest/inject-cache.decorator.js';
+import { openStores } from './nest/stores.js';
 import {
   ASYNC_OPTIONS_TYPE,
   CACHE_MODULE_OPTIONS,
@@ -45,7 +46,10 @@ function createEngine(
   // Faults are reported by the boot check, together with all others.
   const { known } = checkOptions(MODULE_OPTIONS, options, place);
   const logger = new Logger('CacheModule');
+  const { stores, faults } = openStores(known, clock);
   return new Engine({
+    stores,
+    storeFaults: faults,
     namespace: (known.namespace as string | undefined) ?? 'cache',
     clock,
     flights,

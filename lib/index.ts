@@ -128,5 +128,15 @@ export {
   type Lock,
   type LockOptions,
 } from './coordination/distributed-lock.js';
+export {
+  CacheStore,
+  type EntryName,
+  type FillOutcome,
+  type Lease,
+  type LeaseAnswer,
+  type LeaseTerms,
+  type StoredEntry,
+} from './store/cache-store.js';
+export type { StoreDefinition, StoreParts } from './store/store-definition.js';
 export { Singleflight, type Flight } from './coordination/singleflight.js';
 export { Clock } from './time/clock.js';

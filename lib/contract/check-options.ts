@@ -84,6 +84,8 @@ function parse(option: Option, value: unknown): unknown {
       return typeof (value as { name?: unknown } | null)?.name === 'string' ? value : undefined;
     case 'options':
       return typeof value === 'object' && !Array.isArray(value) ? value : undefined;
+    case 'store':
+      return value;
   }
 }
 
@@ -129,6 +131,8 @@ export function expectation(option: Option): string {
       return "origin('database', { maxConcurrent: 10 })";
     case 'options':
       return 'an object of options';
+    case 'store':
+      return 'redisStore({ url })';
   }
 }
 

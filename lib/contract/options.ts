@@ -30,7 +30,7 @@ export type Option = Row &
       }
     | { readonly kind: 'choice'; readonly choices: readonly string[] }
     | { readonly kind: 'strategy'; readonly strategies: { readonly [kind: string]: string } }
-    | { readonly kind: 'function' | 'options' | 'origin' }
+    | { readonly kind: 'function' | 'options' | 'origin' | 'store' }
     | { readonly kind: 'name'; readonly pattern: RegExp }
   );
 export type Options = { readonly [option: string]: Option };
@@ -334,7 +334,19 @@ export const MODULE_OPTIONS = {
     pattern: NAME,
     standard: () => 'cache',
     standardText: "`'cache'`",
-    meaning: "Names this application's cache in every event.",
+    meaning:
+      "Names this application's cache in every event, and its entries in every store. Required with a store; the same for all processes of the application, and for no other.",
+  },
+  store: {
+    kind: 'store',
+    standardText: 'none: entries are kept in each process',
+    meaning: 'Where entries are kept that processes share: `redisStore({ url })`.',
+  },
+  stores: {
+    kind: 'options',
+    standard: () => ({}),
+    standardText: 'none',
+    meaning: 'Further stores by name, for entities that name one as their `store`.',
   },
   overrides: {
     kind: 'options',

@@ -54,8 +54,10 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
       ...unbound,
       ...this.examine(types),
       ...this.engine.entities.check(),
+      ...this.contradictsStores(types),
       ...this.interceptor.acceptances.faults(classes),
       ...this.flushTargets.bindAll(types),
+      ...(await this.engine.checkStores()),
     ];
     if (faults.length > 0) {
       // What was bound on the way may serve an application that does start.
@@ -120,6 +122,21 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     return faults;
   }
 
+  /** What is not possible where processes share the entries. */
+  private contradictsStores(types: Iterable<object>): Fault[] {
+    const shared = this.engine.entities.policies().filter(({ keptIn }) => keptIn !== 'process');
+    const names = new Set(shared.map(({ entity }) => entity));
+    return [...new Set([...types].flatMap(decorationsOf))]
+      .filter(({ binding, faults }) => faults.length === 0 && meansAll(binding))
+      .filter(({ binding }) => names.has(binding.entity.name))
+      .map(({ binding }) => ({
+        code: 'CACHE_STORE_UNFIT',
+        problem: `${binding.method} invalidates all entries of '${binding.entity.name}', which processes share in a store, where they can only be invalidated one by one.`,
+        at: placeOf(binding),
+        fix: "name the keys with `{ keys }` or `{ keysOf }`, or write `store: 'process'` in the contract.",
+      }));
+  }
+
   private warnOfCrashes(): void {
     const losses = crashLosses(this.engine.entities.policies());
     if (losses.length === 0) return;
@@ -137,6 +154,11 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
         `the others, which serve the old value until its ttl. Entities: ${apart.map(({ entity }) => entity).join(', ')}.`,
     );
   }
+}
+
+/** `@Invalidates` of the whole entity. */
+function meansAll({ writes }: Binding): boolean {
+  return writes !== undefined && (writes.before ?? writes.after ?? writes.tags) === undefined;
 }
 
 /** The write-behind entities, each with the most that a crash could take. */

@@ -4,6 +4,7 @@ import { Overrides } from '../contract/overrides.js';
 import type { DistributedLock } from '../coordination/distributed-lock.js';
 import type { Singleflight } from '../coordination/singleflight.js';
 import { CacheUsageError } from '../errors/cache.error.js';
+import type { Fault } from '../errors/configuration.error.js';
 import { EventSource } from '../events/event-source.js';
 import { channels } from '../events/events.js';
 import { Invalidator } from '../invalidation/invalidator.js';
@@ -12,7 +13,6 @@ import { FleetLoader } from '../read/fleet-loader.js';
 import { Keeper } from '../read/keeper.js';
 import { Loader } from '../read/loader.js';
 import { Reader } from '../read/reader.js';
-import type { CacheStore } from '../store/cache-store.js';
 import { Entities } from '../store/entities.js';
 import type { EntityState } from '../store/entity-state.js';
 import { GuardedStore } from '../store/guarded-store.js';
@@ -24,6 +24,8 @@ import { MemoryJournal } from '../write/behind/memory-journal.js';
 import { makeVisible } from '../write/behind/visible.js';
 import { WriteBehind } from '../write/behind/write-behind.js';
 import { Writer } from '../write/writer.js';
+
+import { faultOf, type OpenStore } from './stores.js';
 
 /** How long a flush at the end of the application waits after a failed attempt. */
 const RETRY_MS = 200;
@@ -38,11 +40,8 @@ export interface EngineParts {
   readonly overrides?: Overrides;
   /** Stores that this process shares with others, by name. */
   readonly stores?: ReadonlyMap<string, OpenStore>;
-}
-
-export interface OpenStore {
-  readonly store: CacheStore;
-  readonly deadlineMs: number;
+  /** What is wrong with stores that could not be opened. */
+  readonly storeFaults?: readonly Fault[];
 }
 
 /** The parts of one application's cache, put together. Nothing in it is shared with another application. */
@@ -57,6 +56,7 @@ export class Engine {
   readonly surroundings: Surroundings;
   private readonly flights: Singleflight;
   private readonly stores: ReadonlyMap<string, OpenStore>;
+  private readonly storeFaults: readonly Fault[];
   private readonly guarded = new Map<string, GuardedStore>();
   private readonly behind = new Map<EntityState, WriteBehind>();
   closed = false;
@@ -64,6 +64,7 @@ export class Engine {
   constructor(parts: EngineParts) {
     const { namespace, clock, flights, warn, overrides = new Overrides() } = parts;
     this.stores = parts.stores ?? new Map<string, OpenStore>();
+    this.storeFaults = parts.storeFaults ?? [];
     const surroundings = { ...parts.surroundings, stores: [...this.stores.keys()] };
     this.surroundings = surroundings;
     this.flights = flights;
@@ -108,9 +109,19 @@ export class Engine {
     state.remote = new RemoteTier(this.guarded.get(policy.store!)!, clock, policy, unreadable);
   }
 
-  /** Whether the stores can do what is asked of them. */
-  async checkStores(): Promise<void> {
-    await Promise.all([...this.stores.values()].map(({ store }) => store.check()));
+  /** What keeps the stores from doing what is asked of them. */
+  async checkStores(): Promise<Fault[]> {
+    const checked = await Promise.all(
+      [...this.stores].map(async ([name, { store }]) => {
+        try {
+          await store.check();
+          return [];
+        } catch (error) {
+          return [faultOf(error, `the store '${name}'`, 'CacheModule.forRoot()')];
+        }
+      }),
+    );
+    return [...this.storeFaults, ...checked.flat()];
   }
 
   private writeBehind(state: EntityState, parts: EngineParts, keeper: Keeper): void {

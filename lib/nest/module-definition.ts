@@ -1,14 +1,28 @@
 import type { EntityOverrides } from '../contract/overrides.js';
+import type { StoreDefinition } from '../store/store-definition.js';
 import { ConfigurableModuleBuilder, type Provider } from '@nestjs/common';
 
 export interface CacheModuleOptions {
   /**
-   * Names this application's cache in every event.
+   * Names this application's cache in every event, and its entries in every store. Required with a store; the same for
+   * all processes of the application, and for no other.
    *
    * @default 'cache'
    * @range letters, digits, `-`, `_` and `.`, at most 64
    */
   namespace?: string;
+  /**
+   * Where entries are kept that processes share: `redisStore({ url })` of `nestjs-cache-contract/redis`.
+   *
+   * @default none: entries are kept in each process
+   */
+  store?: StoreDefinition;
+  /**
+   * Further stores by name, for entities that name one as their `store`.
+   *
+   * @default none
+   */
+  stores?: { readonly [name: string]: StoreDefinition };
   /**
    * Options of entities, by entity, laid over their contracts: `{ product: { ttl: '30s' } }`. Checked as if they stood in
    * the contract, and shown with their source. Over them goes the environment: `CACHE_ENTITY__PRODUCT__TTL=30s`.

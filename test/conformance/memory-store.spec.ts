@@ -1,5 +1,5 @@
 import { jest } from '@jest/globals';
-import { MemoryStore } from '../../lib/store/memory/memory-store.js';
+import { MemoryStore } from '../support/memory-store/memory-store.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { repeatableRandom, UnreliableStore } from '../support/unreliable-store.js';
 import { describeCacheStore } from './cache-store.js';

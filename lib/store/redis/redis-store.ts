@@ -38,6 +38,12 @@ export type RedisStoreOptions = RedisSource & {
    * @range letters, digits, `-`, `_` and `.`, at most 64
    */
   readonly namespace?: string;
+  /**
+   * Whether {@link RedisStore.check} bears that Redis is out of reach.
+   *
+   * @default true
+   */
+  readonly startWithout?: boolean;
   /** Called for every record that was found and is none of ours; it counts as absent. */
   readonly onUnreadable?: (entry: EntryName) => void;
 };
@@ -50,6 +56,7 @@ export type RedisStoreOptions = RedisSource & {
  */
 export class RedisStore extends CacheStore {
   private readonly namespace: string;
+  private readonly startWithout: boolean;
   private readonly keys: EntryKeys;
   private readonly time: ServerTime;
   private readonly connection: RedisConnection;
@@ -63,7 +70,13 @@ export class RedisStore extends CacheStore {
   /** Connects when it is first asked for something, so that an application starts without Redis. */
   constructor(options: RedisStoreOptions, clock: Clock = new SystemClock()) {
     super();
-    const { namespace = 'cache', onUnreadable = () => {}, ...source } = options ?? {};
+    const {
+      namespace = 'cache',
+      startWithout = true,
+      onUnreadable = () => {},
+      ...source
+    } = options ?? {};
+    this.startWithout = startWithout;
     const connect = () => new RedisConnection(createClient(source, 'RedisStore'), clock);
     this.namespace = checkedNamespace(namespace, 'RedisStore');
     this.keys = new EntryKeys(this.namespace);
@@ -92,11 +105,15 @@ export class RedisStore extends CacheStore {
    * Whether this Redis can do what is needed, and this user may.
    *
    * @throws {CacheRedisError} CACHE_REDIS_TOO_OLD, CACHE_REDIS_NOT_ALLOWED, CACHE_REDIS_REFUSED
-   * @throws {NoAnswerError} if it is out of reach
+   * @throws {NoAnswerError} if it is out of reach, and that is not borne
    */
-  check(): Promise<void> {
+  override async check(): Promise<void> {
     const { commands, subscriber, namespace } = this;
-    return checkCapabilities(commands, subscriber, namespace, this.keys.probe(newToken()));
+    try {
+      await checkCapabilities(commands, subscriber, namespace, this.keys.probe(newToken()));
+    } catch (error) {
+      if (!(error instanceof NoAnswerError) || !this.startWithout) throw error;
+    }
   }
 
   override async read(entry: EntryName): Promise<StoredEntry | undefined> {

@@ -1,5 +1,5 @@
-import type { Comparable } from '../../entry/version.js';
-import type { StoredEntry } from '../cache-store.js';
+import type { Comparable } from '../../../lib/entry/version.js';
+import type { StoredEntry } from '../../../lib/store/cache-store.js';
 
 /** Something that is there until a moment, and not at that moment any more. */
 interface Passing {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Comparable } from '../../entry/version.js';
-import type { Clock } from '../../time/clock.js';
+import type { Comparable } from '../../../lib/entry/version.js';
+import type { Clock } from '../../../lib/time/clock.js';
 import {
   CacheStore,
   type EntryName,
@@ -9,7 +9,7 @@ import {
   type LeaseAnswer,
   type LeaseTerms,
   type StoredEntry,
-} from '../cache-store.js';
+} from '../../../lib/store/cache-store.js';
 import { Place, type Hold } from './place.js';
 
 /**

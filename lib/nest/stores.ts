@@ -1,0 +1,82 @@
+import { DEFAULT_STORE, PROCESS } from '../contract/policy.js';
+import { NAME } from '../contract/options.js';
+import type { Fault } from '../errors/configuration.error.js';
+import { show } from '../errors/wording.js';
+import type { CacheStore } from '../store/cache-store.js';
+import type { StoreDefinition } from '../store/store-definition.js';
+import type { Clock } from '../time/clock.js';
+
+export interface OpenStore {
+  readonly store: CacheStore;
+  readonly deadlineMs: number;
+}
+
+interface Given {
+  readonly namespace?: string;
+  readonly store?: unknown;
+  readonly stores?: unknown;
+}
+
+/** The stores of the module's options, open; and what is wrong with those that are not. */
+export function openStores(
+  { namespace, store, stores }: Given,
+  clock: Clock,
+): { stores: ReadonlyMap<string, OpenStore>; faults: readonly Fault[] } {
+  const named = Object.entries((stores ?? {}) as { readonly [name: string]: unknown });
+  const wanted = store === undefined ? named : [[DEFAULT_STORE, store] as const, ...named];
+  const open = new Map<string, OpenStore>();
+  const faults: Fault[] = [];
+  const at = 'CacheModule.forRoot()';
+  for (const [name, definition] of wanted) {
+    const option = definition === store ? 'store' : `stores.${name}`;
+    if (!NAME.test(name) || name === PROCESS || (definition !== store && name === DEFAULT_STORE)) {
+      faults.push({
+        code: 'CACHE_OPTION_INVALID',
+        problem: `\`stores\` of CacheModule names a store ${show(name)}.`,
+        at,
+        fix: `use letters, digits, \`-\`, \`_\` and \`.\`, 1 to 64 of them; '${PROCESS}' are the tables of the process, and '${DEFAULT_STORE}' is what \`store\` says.`,
+      });
+    } else if (!isDefinition(definition)) {
+      faults.push({
+        code: 'CACHE_OPTION_INVALID',
+        problem: `\`${option}\` of CacheModule must be a store, got ${show(definition)}.`,
+        at,
+        fix: "write redisStore({ url }), imported from 'nestjs-cache-contract/redis'.",
+      });
+    } else {
+      try {
+        const opened = definition.open({ namespace: namespace ?? 'cache', clock });
+        open.set(name, { store: opened, deadlineMs: definition.deadlineMs });
+      } catch (error) {
+        faults.push(faultOf(error, `\`${option}\` of CacheModule`, at));
+      }
+    }
+  }
+  if (wanted.length > 0 && namespace === undefined) {
+    faults.push({
+      code: 'CACHE_OPTION_MISSING',
+      problem: 'CacheModule has a store that processes share, and says nothing about `namespace`.',
+      at,
+      why: 'two applications on one Redis would read each other’s entries.',
+      fix: "add `namespace: 'shop'`, the same for all processes of the application.",
+    });
+  }
+  return { stores: open, faults };
+}
+
+/** What a store says that cannot be used, in a report. */
+export function faultOf(error: unknown, owner: string, at: string): Fault {
+  const message = error instanceof Error ? error.message : String(error);
+  const [problem, fix] = message.split('. Fix: ') as [string, string?];
+  return {
+    code: 'CACHE_STORE_UNFIT',
+    problem: `${owner} cannot be used: ${problem}.`,
+    at,
+    fix: fix ?? 'look at its options.',
+  };
+}
+
+function isDefinition(value: unknown): value is StoreDefinition {
+  const { open, deadlineMs } = (value ?? {}) as Partial<StoreDefinition>;
+  return typeof open === 'function' && typeof deadlineMs === 'number';
+}
