@@ -6,10 +6,10 @@ const HEADINGS = [
   'entity',
   'read',
   'write',
-  'kept in',
   'prefers',
   'promised',
   'worst',
+  'kept in',
   'overridden by',
 ];
 
@@ -22,10 +22,12 @@ export function bootTable(
   const rows = [...policies]
     .sort((a, b) => (a.entity < b.entity ? -1 : 1))
     .map((policy) => rowOf(policy, effect));
-  const widths = HEADINGS.map((heading, column) =>
-    Math.max(heading.length, ...rows.map((row) => row[column]!.length)),
-  );
-  return [HEADINGS, ...rows]
+  // Where there is no store, everything is kept in the process.
+  const isTold = (_: unknown, column: number) =>
+    HEADINGS[column] !== 'kept in' || policies.some(({ keptIn }) => keptIn !== 'process');
+  const table = [HEADINGS, ...rows].map((row) => row.filter(isTold));
+  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
+  return table
     .map((row) =>
       row
         .map((cell, column) => cell.padEnd(widths[column]!))
@@ -52,10 +54,10 @@ function rowOf(policy: Policy, effect: (policy: Policy) => string): string[] {
     policy.entity,
     readOf(policy),
     policy.writeBehind === undefined ? policy.write : `write-behind, ${effect(policy)}`,
-    keptIn(policy),
     policy.prefer,
     both(normal, incident),
     both(worst('normal'), worst('incident')),
+    keptIn(policy),
     policy.overridden.join(', '),
   ];
 }

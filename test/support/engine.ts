@@ -5,10 +5,11 @@ import { ProcessSingleflight } from '../../lib/coordination/singleflight.js';
 import { idOf } from '../../lib/entry/key.js';
 import { Engine } from '../../lib/nest/engine.js';
 import type { LoadContext } from '../../lib/read/call-context.js';
+import type { CacheStore } from '../../lib/store/cache-store.js';
 import { ManualClock } from './manual-clock.js';
 
 /** An engine without Nest, on a clock that the test moves. */
-export function testEngine(clock = new ManualClock(), overrides?: Overrides) {
+export function testEngine(clock = new ManualClock(), overrides?: Overrides, store?: CacheStore) {
   const warnings: string[] = [];
   const engine = new Engine({
     namespace: 'test',
@@ -18,6 +19,7 @@ export function testEngine(clock = new ManualClock(), overrides?: Overrides) {
     surroundings: { worker: false },
     warn: (message) => warnings.push(message),
     overrides,
+    stores: new Map(store === undefined ? [] : [['default', { store, deadlineMs: 100 }]]),
   });
   return {
     clock,
