@@ -64,14 +64,18 @@ export class Acceptances {
 
   private check({ entity, all, read, write, decorator }: Override, place: string): Fault[] {
     const at = `${place} → ${decorator}`;
-    const policies = this.engine.entities
-      .policies()
-      .filter((policy) => all || policy.entity === entity?.name);
+    const states = this.engine.entities
+      .all()
+      .filter(({ policy }) => all || policy.entity === entity?.name);
+    const policies = states.map(({ policy }) => policy);
     const faults = write === undefined ? [] : writeFaults(write, policies, at);
     if (read === undefined && write !== undefined) return faults;
     faults.push(...acceptanceFaults(read, at));
     if (faults.length > 0) return faults;
-    return policies.flatMap((policy) => patienceFaults(policy, patienceOf(read!)!, at));
+    const patience = patienceOf(read!)!;
+    // A store forgets what nobody asks for; where the process is the store, a table does when it is full.
+    for (const { remote } of states) remote?.keepFor(patience);
+    return policies.flatMap((policy) => patienceFaults(policy, patience, at));
   }
 
   /** Makes the entities known that overrides name, so that the boot check covers them. */

@@ -17,8 +17,8 @@ const MOST_WAIT_MS = 2_000;
 /** Those whose wait for a dead loader ends at once do not all ask at once. */
 const SPREAD_MS = 50;
 
-/** Loading has failed for somebody a moment ago, and there is something good enough for that case. */
-export class CoolingDown extends Error {}
+/** The source is left alone by those who can bear it: loading has just failed, or somebody else is at it. */
+export class LeftAlone extends Error {}
 
 /** What a load is about. */
 interface Wanted {
@@ -30,6 +30,8 @@ interface Wanted {
   readonly context: CallContext | undefined;
   /** What the store has, and is not good enough. */
   readonly held: CacheRecord | undefined;
+  /** Nobody waits for it: its caller was served with what is there. */
+  readonly behind: boolean;
 }
 
 /** One load per entry among all processes that share a store; each for itself where the store is out of reach. */
@@ -42,7 +44,7 @@ export class FleetLoader {
     private readonly events: EventSource,
   ) {}
 
-  /** @throws what the loader throws; {@link CoolingDown} */
+  /** @throws what the loader throws; {@link LeftAlone} */
   async load(wanted: Wanted): Promise<CacheRecord> {
     const { remote, id, held, state, context } = wanted;
     const patientUntil = this.clock.monotonic() + MOST_WAIT_MS;
@@ -61,13 +63,14 @@ export class FleetLoader {
         case 'fresh':
           return answer.record;
         case 'cooling':
-          throw new CoolingDown();
+          throw new LeftAlone();
         case 'refused':
           return this.loadAlone(wanted);
         case 'held': {
           const left = patientUntil - this.clock.monotonic();
           if (left <= 0) {
             answer.leave();
+            if (wanted.behind) throw new LeftAlone();
             return this.loadAlone(wanted);
           }
           await this.wait(

@@ -21,7 +21,7 @@ import {
   loadAround,
   type CallContext,
 } from './call-context.js';
-import { CoolingDown, type FleetLoader } from './fleet-loader.js';
+import { LeftAlone, type FleetLoader } from './fleet-loader.js';
 import type { Keeper } from './keeper.js';
 import type { Load, Loader } from './loader.js';
 
@@ -235,6 +235,7 @@ export class Reader {
     context: CallContext | undefined,
     now: number,
     held: CacheRecord | undefined,
+    behind = false,
   ): { flight: Promise<CacheRecord>; joined: boolean } {
     const { entity } = state.policy;
     this.leaveBehind(state, id, now);
@@ -253,7 +254,7 @@ export class Reader {
       const loading =
         remote === undefined
           ? this.loader.load(state, id, flight, load, context)
-          : this.fleet.load({ state, remote, id, flight, run: load, context, held });
+          : this.fleet.load({ state, remote, id, flight, run: load, context, held, behind });
       this.background.track(loading);
       return loading;
     });
@@ -284,7 +285,7 @@ export class Reader {
     if (isOwnLoad(context, state, id)) return;
     const ignore = () => undefined;
     // A failure has been told as an event, and the value it did not replace is still there.
-    const { flight } = this.fly(state, id, load, context, now, held);
+    const { flight } = this.fly(state, id, load, context, now, held, true);
     this.background.track(flight.then(ignore, ignore));
   }
 
@@ -310,7 +311,7 @@ export class Reader {
     const record = this.usableAfterFailure(state, id, context, now, held);
     if (record !== undefined) return this.hit(state, id, record, load, context, now);
     // The source is left alone for those who can bear it.
-    if (error instanceof CoolingDown) return this.pass(state, id, 'cooling down', load, context);
+    if (error instanceof LeftAlone) return this.pass(state, id, 'cooling down', load, context);
     return Promise.reject(error);
   }
 

@@ -64,13 +64,18 @@ export class Entities {
 
   /** The policies in force. */
   policies(): Policy[] {
-    return [...this.states.values()].map(({ policy }) => policy);
+    return this.all().map(({ policy }) => policy);
+  }
+
+  /** The states there are. */
+  all(): EntityState[] {
+    return [...this.states.values()];
   }
 
   /** From now on every call runs its method; returns the states there are. */
   close(): EntityState[] {
     this.closed = true;
-    const states = [...this.states.values()];
+    const states = this.all();
     for (const state of states) state.close();
     return states;
   }

@@ -23,6 +23,7 @@ export class RemoteTier {
   /** What was invalidated here, and the store does not know it yet. */
   readonly quarantined = new Set<string>();
   private shutOutUntil = -Infinity;
+  private patienceMs = 0;
   /** Changes here so far: what was read before one may be older than it. */
   private changes = 0;
   private readonly schema: number;
@@ -101,7 +102,6 @@ export class RemoteTier {
       await this.store.invalidate(lease.entry);
       return 'too large';
     }
-    const { ttlMs, staleForMs, staleIfErrorMs } = this.read;
     // From the grant on, not from now: a value that took long to load is not fresh for longer.
     const stored: StoredEntry = {
       payload,
@@ -112,7 +112,7 @@ export class RemoteTier {
       version: extras?.version,
     };
     const gone = this.store.now() - lease.grantedAt;
-    return this.store.fill(lease, stored, Math.max(1, ttlMs + staleForMs + staleIfErrorMs - gone));
+    return this.store.fill(lease, stored, Math.max(1, this.usefulMs - gone));
   }
 
   /** Loading failed, or is not to be stored: gives the lease back. */
@@ -126,10 +126,20 @@ export class RemoteTier {
     return this.store.invalidate(this.name(id), below);
   }
 
+  /** Some callers accept entries so long past their soft expiry: they have to be there then. */
+  keepFor(patienceMs: number): void {
+    this.patienceMs = Math.max(this.patienceMs, patienceMs);
+  }
+
   /** After so long nothing is left in the store of what is there now. */
   get keepMs(): number {
-    const { ttlMs, staleForMs, staleIfErrorMs, loadTimeoutMs } = this.read;
-    return ttlMs + staleForMs + staleIfErrorMs + loadTimeoutMs + MARGIN_MS;
+    return this.usefulMs + this.read.loadTimeoutMs + MARGIN_MS;
+  }
+
+  /** From the begin of its load on. */
+  private get usefulMs(): number {
+    const { ttlMs, staleForMs, staleIfErrorMs } = this.read;
+    return ttlMs + Math.max(staleForMs + staleIfErrorMs, this.patienceMs);
   }
 
   private recordOf(stored: StoredEntry): CacheRecord | undefined {
