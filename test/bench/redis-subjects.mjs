@@ -1,7 +1,7 @@
 // The same service in front of one Redis by each library, with the same ttl, without a copy in the process. What the
 // libraries do besides (deadlines, tags, locks) is what they do by default.
 import { Redis } from 'ioredis';
-import { ours, peer } from './subjects.mjs';
+import { application, peer } from './subjects.mjs';
 
 const SECONDS = 3600;
 const MS = SECONDS * 1000;
@@ -60,15 +60,22 @@ export const subjects = {
     };
   },
   'nestjs-cache-contract: EntityCache.get': async (load) => {
-    const { library, app, redis } = await ours();
+    const library = await import('../../dist/index.js');
+    const { redisStore } = await import('../../dist/redis.js');
     const Users = library.entity('user', {
       // Too short for a copy in the process.
       maxStaleness: { normal: '5s', incident: '2h' },
       read: library.readThrough({ ttl: SECONDS * 1000, jitter: 0 }),
       write: library.invalidate(),
     });
-    const store = redis.redisStore({ url, deadline: '10s' });
-    const nest = await app([], { namespace: 'bench', store });
+    const store = redisStore({ url, deadline: '10s' });
+    const nest = await application(
+      [],
+      [
+        library.CacheModule.forRoot({ namespace: 'bench', store }),
+        library.CacheModule.forFeature([Users]),
+      ],
+    );
     const cache = nest.get(library.EntityCache);
     return { find: (id) => cache.get(Users, id, () => load(id)) };
   },

@@ -6,9 +6,10 @@ import { fileURLToPath } from 'node:url';
 import bytes from './bytes.mjs';
 import codec from './codec.mjs';
 import hit from './hit.mjs';
+import redisHit from './redis-hit.mjs';
 import stampede from './stampede.mjs';
 import { subjects } from './subjects.mjs';
-import { Child } from './support.mjs';
+import { Child, supportFor } from './support.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const changedAt = (file) => statSync(here + file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
@@ -29,11 +30,24 @@ console.log(peers.map((name) => `${name} ${packages[`node_modules/${name}`].vers
 
 const programs = { hit, bytes, stampede, codec };
 const wanted = process.argv.slice(2);
+const isWanted = (name) => wanted.length === 0 || wanted.includes(name);
 for (const [file, program] of Object.entries(programs)) {
-  if (wanted.length === 0 || wanted.includes(file)) await run(file, program);
+  if (isWanted(file)) await run(file, program);
 }
 
-if (wanted.length === 0 || wanted.includes('write-behind')) {
+if (isWanted('redis-hit')) {
+  const { startRedis } = await supportFor('redis-server', 'redis-binaries');
+  const redis = await startRedis();
+  if (redis === undefined) {
+    console.log('\nRedis hit\n  not measured: there is no redis-server');
+  } else {
+    process.env.BENCH_REDIS_URL = redis.url;
+    await run('redis-hit', redisHit);
+    await redis.stop();
+  }
+}
+
+if (isWanted('write-behind')) {
   console.log('\nWrite-behind');
   try {
     const program = `${here}write-behind.mjs`;

@@ -140,7 +140,7 @@ async function bento(load, options) {
   return { find: (id) => cache.getOrSet({ key: id, ttl: MS, factory: () => load(id) }) };
 }
 
-function application(providers, imports) {
+export function application(providers, imports) {
   class App {}
   Module({ providers, imports })(App);
   return NestFactory.createApplicationContext(App, { logger: ['error'] });

@@ -1,13 +1,32 @@
 import { fork } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
+import { transformFileSync } from '@swc/core';
 
 /**
  * A fresh value, as from a wire: strings concatenated here would be kept as the trees of their parts, which weigh more
  * than any value a driver returns.
  */
 export const userOf = (id) => JSON.parse(`{"id":"${id}","name":"name of ${id}"}`);
+
+/** A helper of the tests, which are written in TypeScript, and those it needs beside it. */
+export async function supportFor(name, ...needed) {
+  const folder = fileURLToPath(new URL('../../node_modules/.cache/bench/', import.meta.url));
+  mkdirSync(folder, { recursive: true });
+  for (const file of [name, ...needed]) {
+    const { code } = transformFileSync(
+      fileURLToPath(new URL(`../support/${file}.ts`, import.meta.url)),
+      {
+        jsc: { target: 'es2022', parser: { syntax: 'typescript' } },
+        module: { type: 'es6' },
+      },
+    );
+    writeFileSync(`${folder}${file}.mjs`, code.replaceAll(/(from '\.\/[\w-]+)\.js'/g, "$1.mjs'"));
+  }
+  return import(pathToFileURL(`${folder}${name}.mjs`).href);
+}
 
 /** Collects garbage until what finalizers and timers hold for a moment is gone too. */
 export async function settle() {

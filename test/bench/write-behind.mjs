@@ -1,12 +1,9 @@
 // Write-behind beside what it stands in for: one statement per call, on a PostgreSQL of its own that waits for the disk.
 import 'reflect-metadata';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { NestFactory } from '@nestjs/core';
-import { transformFileSync } from '@swc/core';
 import pg from 'pg';
 import * as cache from '../../dist/index.js';
-import { settle } from './support.mjs';
+import { settle, supportFor } from './support.mjs';
 
 const CONNECTIONS = 10;
 const HOT_CALLS = 20_000;
@@ -63,20 +60,6 @@ try {
 }
 
 /** What is in TypeScript for the tests. */
-async function supportFor(name) {
-  const folder = fileURLToPath(new URL('../../node_modules/.cache/bench/', import.meta.url));
-  mkdirSync(folder, { recursive: true });
-  const { code } = transformFileSync(
-    fileURLToPath(new URL(`../support/${name}.ts`, import.meta.url)),
-    {
-      jsc: { target: 'es2022', parser: { syntax: 'typescript' } },
-      module: { type: 'es6' },
-    },
-  );
-  writeFileSync(`${folder}${name}.mjs`, code);
-  return import(pathToFileURL(`${folder}${name}.mjs`).href);
-}
-
 async function open() {
   class BenchLedger extends cache.SqlLedger {
     constructor() {
