@@ -37,6 +37,8 @@ const SETTINGS = {
   connectTimeout: 2_000,
   // Ends a connection whose other end has vanished without a word.
   socketTimeout: 5_000,
+  // Closing would keep the process running for as long, for a connection that has ended before.
+  disconnectTimeout: 0,
   retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 5), 1_000),
   // A replica that was the primary until a moment ago: its name leads to the new one by now.
   reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
@@ -83,7 +85,8 @@ function checked(source: unknown, owner: string): RedisSource {
     typeof source === 'object' && source !== null ? { ...source } : {};
   const { url, client } = given;
   if ((url === undefined) === (client === undefined)) {
-    const came = url === undefined ? (source === given ? 'neither' : show(source)) : 'both';
+    const none = typeof source === 'object' ? 'neither' : show(source);
+    const came = url === undefined ? none : 'both';
     throw refused(`${owner} expected either a url or a client, got ${came}`, right);
   }
   // Its text is not shown: there may be a password in it.
@@ -95,7 +98,7 @@ function checked(source: unknown, owner: string): RedisSource {
     );
   }
   if (client !== undefined && !isClient(client)) {
-    const came = (client as { isCluster?: unknown } | null)?.isCluster ? 'a Cluster' : show(client);
+    const came = isCluster(client) ? 'a Cluster' : show(client);
     throw refused(
       `${owner} expected as client a Redis of ioredis, got ${came}`,
       `write new ${owner}({ client: new Redis('redis://localhost:6379') }), or give the url.`,
@@ -104,9 +107,12 @@ function checked(source: unknown, owner: string): RedisSource {
   return source as RedisSource;
 }
 
+function isCluster(value: unknown): boolean {
+  return (value as Partial<Redis> | null)?.isCluster ?? false;
+}
+
 function isClient(value: unknown): boolean {
-  const { duplicate, isCluster } = (value ?? {}) as Partial<Redis>;
-  return typeof duplicate === 'function' && isCluster === false;
+  return typeof (value as Partial<Redis> | null)?.duplicate === 'function' && !isCluster(value);
 }
 
 function refused(problem: string, fix: string): CacheUsageError {

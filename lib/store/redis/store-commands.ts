@@ -19,7 +19,7 @@ export class LostAnswerError extends NoAnswerError {}
 export class StoreCommands {
   private inFlight = 0;
   private closed = false;
-  private readonly waiting = new Set<() => void>();
+  private readonly waiting = new Set<(connected: boolean) => void>();
 
   constructor(
     private readonly connection: RedisConnection,
@@ -30,6 +30,7 @@ export class StoreCommands {
     connection.onReady(() => {
       time.forget();
       this.askTime();
+      for (const settle of this.waiting) settle(true);
     });
   }
 
@@ -70,22 +71,18 @@ export class StoreCommands {
     if (this.closed || client.status === 'ready') return Promise.resolve(!this.closed);
     return new Promise((resolve) => {
       const settle = (connected: boolean) => {
-        client.off('ready', succeed);
-        this.waiting.delete(fail);
+        this.waiting.delete(settle);
         stop();
         resolve(connected);
       };
-      const succeed = () => settle(true);
-      const fail = () => settle(false);
-      const stop = this.clock.after(withinMs, fail);
-      this.waiting.add(fail);
-      client.on('ready', succeed);
+      const stop = this.clock.after(withinMs, () => settle(false));
+      this.waiting.add(settle);
     });
   }
 
   async close(): Promise<void> {
     this.closed = true;
-    for (const fail of this.waiting) fail();
+    for (const settle of this.waiting) settle(false);
     await this.connection.close();
   }
 
