@@ -72,6 +72,7 @@ const TERMS = { leaseMs: LONG_MS, staleForMs: 0, staleOnErrorMs: 0, newerThan: 0
     ['EVALSHA', [...ALL, '-evalsha']],
     ['EVAL', [...ALL, '-eval']],
     ['SETRANGE|GETRANGE', [...ALL, '-setrange', '-getrange']],
+    ['SET|DEL', [...ALL, '-set', '-del']],
     ['SUBSCRIBE', ['~server*', '+@all', 'resetchannels']],
     ['PUBLISH', [...ALL, '-publish']],
     ['GET', ['~other*', '&server*', '+@all']],

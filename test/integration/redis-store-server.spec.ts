@@ -215,6 +215,14 @@ const numbered = (id: unknown): EntryName => ({ entity: 'user', id: String(id) }
     }
   });
 
+  it('gives the lease back for what is too long to be stored', async () => {
+    const store = open();
+    const lease = await store.claim(USER, LONG_MS);
+    const tooLong = { ...stored(lease.grantedAt), payload: Buffer.alloc(16 * 2 ** 20) };
+    await expect(store.fill(lease, tooLong, LONG_MS)).rejects.toThrow('longer than 16777216 bytes');
+    expect(await leased(store)).toMatchObject({ outcome: 'granted' });
+  });
+
   it('does not have a process wait to be woken that cannot hear it', async () => {
     const [holder, waiter] = [open(), open()];
     await holder.lease(USER, TERMS);
