@@ -19,7 +19,7 @@ export class LostAnswerError extends NoAnswerError {}
 export class StoreCommands {
   private inFlight = 0;
   private closed = false;
-  private readonly waiting = new Set<() => void>();
+  private readonly waiting = new Set<(connected: boolean) => void>();
 
   constructor(
     private readonly connection: RedisConnection,
@@ -30,12 +30,13 @@ export class StoreCommands {
     connection.onReady(() => {
       time.forget();
       this.askTime();
+      for (const settle of this.waiting) settle(true);
     });
   }
 
   async read(keys: readonly [string, ...string[]]): Promise<(Buffer | null)[]> {
     // Scripts tell the time too, but who only finds what he reads needs none.
-    if (this.time.isOld && this.connection.client.status === 'ready') this.askTime();
+    if (this.time.isOld && isConnected(this.connection.client)) this.askTime();
     return this.send('read', async (client) =>
       keys.length === 1 ? [await client.getBuffer(keys[0])] : client.mgetBuffer([...keys]),
     );
@@ -67,25 +68,21 @@ export class StoreCommands {
   /** Resolves when there is a connection, to whether there is one within so many milliseconds. */
   reconnected(withinMs: number): Promise<boolean> {
     const { client } = this.connection;
-    if (this.closed || client.status === 'ready') return Promise.resolve(!this.closed);
+    if (this.closed || isConnected(client)) return Promise.resolve(!this.closed);
     return new Promise((resolve) => {
       const settle = (connected: boolean) => {
-        client.off('ready', succeed);
-        this.waiting.delete(fail);
+        this.waiting.delete(settle);
         stop();
         resolve(connected);
       };
-      const succeed = () => settle(true);
-      const fail = () => settle(false);
-      const stop = this.clock.after(withinMs, fail);
-      this.waiting.add(fail);
-      client.on('ready', succeed);
+      const stop = this.clock.after(withinMs, () => settle(false));
+      this.waiting.add(settle);
     });
   }
 
   async close(): Promise<void> {
     this.closed = true;
-    for (const fail of this.waiting) fail();
+    for (const settle of this.waiting) settle(false);
     await this.connection.close();
   }
 
@@ -94,16 +91,16 @@ export class StoreCommands {
    * @throws {NoAnswerError}
    */
   async send<Reply>(action: string, command: (client: Redis) => Promise<Reply>): Promise<Reply> {
-    const { client } = this.connection;
-    const unsent = (client as { stream?: Redis['stream'] }).stream?.writableLength ?? 0;
     if (this.closed) throw new NoAnswerError(`The store was to ${action}, but is closed`);
-    if (this.inFlight >= MOST_IN_FLIGHT || unsent > MOST_BYTES_UNSENT) {
+    const { client } = this.connection;
+    if (this.inFlight >= MOST_IN_FLIGHT || unsentBytes(client) > MOST_BYTES_UNSENT) {
       throw new NoAnswerError(`Redis is behind with its answers, and was not asked to ${action}`);
     }
     let sent = false;
     this.inFlight++;
     try {
       if (client.status !== 'ready') await this.connection.connect();
+      if (!isConnected(client)) throw new Error('the connection is being ended');
       sent = true;
       return await command(client);
     } catch (error) {
@@ -125,4 +122,14 @@ export class StoreCommands {
       // The next answer tells it; or this user may not ask, which whoever checks the rights is told.
       .catch(() => undefined);
   }
+}
+
+/** The client calls itself ready until a connection that it ends has ended. */
+function isConnected(client: Redis): boolean {
+  return client.status === 'ready' && client.stream.writable;
+}
+
+function unsentBytes(client: Redis): number {
+  // There is none before it first connects.
+  return (client as { stream?: Redis['stream'] }).stream?.writableLength ?? 0;
 }

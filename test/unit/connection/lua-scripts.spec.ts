@@ -40,15 +40,27 @@ describe('a script', () => {
     (_name, file) => {
       const { header, body } = parts(file);
       for (const kind of ['KEYS', 'ARGV']) {
-        expect(matches(body, RegExp(`${kind}\\[(\\d+)\\]`, 'g'))).toEqual(
-          matches(header, RegExp(`^-- ${kind}\\[(\\d+)\\]  `, 'gm')),
-        );
+        const named = matches(header, RegExp(`^-- ${kind}\\[(\\d+)\\]  \\S`, 'gm'));
+        expect(matches(body, RegExp(`${kind}\\[(\\d+)\\]`, 'g'))).toEqual(named);
+        expect(named).toEqual(named.map((_, at) => `${at + 1}`));
       }
       const told = matches(header, /^--(?: Returns| {8}) (\{[^}]*\}|-?\d+) {2,}\S/gm);
       const returned = matches(body, /\breturn (\{[^{}]*\}|[^\n{]+?)(?= end\b|\n|$)/g);
       const bare = (texts: string[]) => texts.map((text) => text.replace(/^\{|\}$/g, ''));
       expect(outcomes(bare(returned))).toEqual(outcomes(bare(told)));
       expect(told.length).toBeGreaterThan(0);
+    },
+  );
+
+  it.each(scripts.map((file) => [basename(file), file]))(
+    'is run by Redis 7 as one that touches only the keys it names, or says why not: %s',
+    (_name, file) => {
+      const { shebang, header, body } = parts(file);
+      const says = header.includes('-- Without `#!lua` on purpose: ')
+        ? /^$/
+        : /^#!lua( flags=\S+)?$/;
+      expect(shebang.trim()).toMatch(says);
+      expect(body).not.toMatch(/redis\.p?call\('[A-Z]+', ['"]/);
     },
   );
 

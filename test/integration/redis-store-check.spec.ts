@@ -1,0 +1,107 @@
+import { jest } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { RedisStore } from '../../lib/store/redis/redis-store.js';
+import { eventually } from '../support/engine.js';
+import { hasRedis } from '../support/redis-binaries.js';
+import { RedisProxy } from '../support/redis-proxy.js';
+import { startRedis, type TestRedis } from '../support/redis-server.js';
+
+jest.setTimeout(120_000);
+
+const LONG_MS = 600_000;
+const USER = { entity: 'user', id: '7' };
+const TERMS = { leaseMs: LONG_MS, staleForMs: 0, staleOnErrorMs: 0, newerThan: 0 };
+
+(hasRedis() ? describe : describe.skip)('a check of Redis at the start', () => {
+  let redis: TestRedis;
+  let admin: Redis;
+  let namespace: string;
+  let tests = 0;
+  const stores: RedisStore[] = [];
+  const open = (url = redis.url) => {
+    const store = new RedisStore({ url, namespace });
+    stores.push(store);
+    return store;
+  };
+
+  beforeAll(async () => {
+    redis = (await startRedis())!;
+    admin = new Redis(redis.url);
+  });
+  afterAll(async () => {
+    admin.disconnect();
+    await redis.stop();
+  });
+  beforeEach(() => void (namespace = `server${++tests}`));
+  afterEach(() => Promise.all(stores.splice(0).map((store) => store.close())));
+
+  const user = async (name: string, ...rules: string[]) => {
+    await admin.acl('SETUSER', name, 'reset', 'on', '>secret', ...rules);
+    return open(redis.url.replace('//', `//${name}:secret@`));
+  };
+  // The client says so when it may not ask for INFO.
+  beforeEach(() => void jest.spyOn(console, 'warn').mockReturnValue());
+  afterEach(() => void jest.restoreAllMocks());
+
+  const ALL = ['~server*', '&server*', '+@all'];
+
+  it('finds nothing missing in a Redis of today', () => open().check());
+
+  it('finds nothing missing for a user who has what it asks for', async () => {
+    const poor = await user('poor');
+    const message = await poor.check().catch((error: Error) => error.message);
+    const [, rights] = /lacks of (.+), with ACL SETUSER/.exec(String(message))!;
+    await (await user('modest', ...rights!.split(' '))).check();
+    const store = await user('modest2', ...rights!.split(' '));
+    const lease = await store.claim(USER, LONG_MS);
+    const { grantedAt } = lease;
+    const times = { loadedAt: grantedAt, softExpiry: grantedAt + LONG_MS, loadMs: 1 };
+    const stored = { ...times, payload: Buffer.of(1), schema: 0, version: 1 };
+    expect(await store.fill(lease, stored, LONG_MS)).toBe('stored');
+    expect(await store.lease(USER, TERMS)).toMatchObject({ outcome: 'fresh' });
+    await store.invalidate(USER, { atLeast: 2, keepMs: LONG_MS });
+    await eventually(() => store['waiters'].channel !== undefined);
+    await store.lease(USER, TERMS);
+    const held = await store.lease(USER, TERMS);
+    expect(held).toMatchObject({ outcome: 'held' });
+    await store.invalidate(USER);
+    if (held.outcome === 'held') await held.woken;
+  });
+
+  it.each([
+    ['EVALSHA', [...ALL, '-evalsha']],
+    ['EVAL', [...ALL, '-eval']],
+    ['SETRANGE|GETRANGE', [...ALL, '-setrange', '-getrange']],
+    ['SET|DEL', [...ALL, '-set', '-del']],
+    ['SUBSCRIBE', ['~server*', '+@all', 'resetchannels']],
+    ['PUBLISH', [...ALL, '-publish']],
+    ['GET', ['~other*', '&server*', '+@all']],
+  ])('names what this user may not: %s', async (names, rules) => {
+    const store = await user(`user${tests}`, ...rules);
+    const error = (await store.check().catch((reason: unknown) => reason)) as Error;
+    expect(error).toMatchObject({ code: 'CACHE_REDIS_NOT_ALLOWED', name: 'CacheRedisError' });
+    for (const name of names.split('|')) expect(error.message).toContain(`${name} (NOPERM`);
+    expect(error.message).toContain('+evalsha');
+    expect(await admin.keys(`${namespace}:*`)).toEqual([]);
+  });
+
+  it('names a version that is too old', async () => {
+    const proxy = await RedisProxy.before(redis.port);
+    const [, version] = /redis_version:(\S+)/.exec(await admin.info('server'))!;
+    const old = version!.replace(/^\d/, '6');
+    proxy.rewrite = (replies) =>
+      Buffer.from(replies.toString('latin1').replaceAll(version!, old), 'latin1');
+    try {
+      await expect(open(proxy.url).check()).rejects.toMatchObject({
+        code: 'CACHE_REDIS_TOO_OLD',
+        message: expect.stringMatching(/expected Redis 7\.0 or later, got 6\..*Fix: upgrade/),
+      });
+    } finally {
+      await Promise.all(stores.splice(0).map((store) => store.close()));
+      await proxy.close();
+    }
+  });
+
+  it('says that Redis is out of reach, if it is', () =>
+    expect(open('redis://127.0.0.1:1').check()).rejects.toThrow('did not'));
+});
