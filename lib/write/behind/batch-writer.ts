@@ -13,7 +13,7 @@ import {
 } from './flush-batch.js';
 import type { Entry, Segment } from './journal.js';
 import type { Ledger } from './ledger.js';
-import { findPoison, writeSingly, type Trial } from './poison.js';
+import { Ending, findPoison, writeSingly, type Trial } from './poison.js';
 import type { TimeLimit } from './time-limit.js';
 
 /** Who writes the batches of an entity. */
@@ -108,6 +108,7 @@ export class BatchWriter {
         ? await this.callInTime(this.idOf(segment), entries, attempt)
         : await writeSingly(entries, witnesses, async (entry) => {
             attempt.signal.throwIfAborted();
+            if (!attempt.goesOn()) throw new Ending(this.of.entity);
             // An id of its own: who remembers ids would take it for the batch.
             return this.callInTime(`${this.idOf(segment)}:${entry.seq}`, [entry], attempt);
           });
@@ -122,8 +123,7 @@ export class BatchWriter {
     entries: readonly Entry[],
     attempt: Attempt,
   ): ReturnType<Trial> {
-    if (!attempt.goesOn())
-      throw new CacheFlushFailedError(this.of.entity, 'the application is ending');
+    if (!attempt.goesOn()) throw new Ending(this.of.entity);
     let rejected: readonly Refusal[] | undefined;
     try {
       await this.transaction(ledger, attempt, async (tx, attempt) => {

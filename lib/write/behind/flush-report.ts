@@ -69,8 +69,7 @@ export class FlushReport {
     // It may be written all the same, and its caller is told that it failed.
     if (segment.awaited !== undefined) for (const { id } of segment.entries) this.forget(id);
     // Not the message of somebody else's: that may quote what a log should not hold.
-    const name = error instanceof Error ? error.name : typeof error;
-    const what = error instanceof CacheError ? `: ${error.message}` : ` with ${name}.`;
+    const what = error instanceof CacheError ? `: ${error.message}` : ` with ${nameOf(error)}.`;
     const then =
       segment.awaited === undefined
         ? 'Nothing is lost; it is tried again, unchanged.'
@@ -101,6 +100,15 @@ export class FlushReport {
     if (!channels.flush.hasSubscribers) return;
     const about = this.events.ofEntity(this.entity, undefined);
     this.events.publish('flush', { ...about, batch, entries: entries.length, outcome, flushMs });
+  }
+}
+
+/** Whatever was thrown: somebody may throw what cannot be looked at. */
+function nameOf(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.name) : typeof error;
+  } catch {
+    return 'something odd';
   }
 }
 

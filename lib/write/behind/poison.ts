@@ -1,3 +1,4 @@
+import { CacheFlushFailedError } from '../../errors/write-behind.error.js';
 import type { Refusal } from './flush-batch.js';
 import type { Entry } from './journal.js';
 
@@ -9,6 +10,13 @@ type Tried = { readonly error: unknown } | { readonly rejected: readonly Refusal
  * to end.
  */
 export type Trial = (entries: readonly Entry[]) => Promise<Tried>;
+
+/** The application ends, and with it what takes several transactions. */
+export class Ending extends CacheFlushFailedError {
+  constructor(entity: string) {
+    super(entity, 'the application is ending');
+  }
+}
 
 /** So many that cannot be written, while none could be: then it is asked whether anything can. */
 const MANY = 16;
@@ -75,6 +83,7 @@ export async function writeSingly(
     try {
       return { rejected: await write(entry!) };
     } catch (error) {
+      if (error instanceof Ending) throw error;
       return { error };
     }
   };
