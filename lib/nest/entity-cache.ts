@@ -73,18 +73,23 @@ export class EntityCache {
    * @throws {CacheUsageError} CACHE_KEY_INVALID
    * @throws {CacheLoadTimeoutError} CACHE_LOAD_TIMEOUT
    */
-  async get<Value, Key extends EntityKey, R extends Value | undefined>(
+  get<Value, Key extends EntityKey, R extends Value | undefined>(
     entity: Entity<Value, Key>,
     key: Key,
     load: (context: LoadContext) => Promise<R>,
   ): Promise<Value | R> {
-    const state = this.engine.entities.stateOf(entity);
-    if (typeof load !== 'function') {
-      throw misused(`get('${entity.name}', …)`, 'a loader as its third argument', load);
+    // Not `async`: a hit is one promise.
+    try {
+      const state = this.engine.entities.stateOf(entity);
+      if (typeof load !== 'function') {
+        throw misused(`get('${entity.name}', …)`, 'a loader as its third argument', load);
+      }
+      return this.engine.reader.read(state, key, (context) =>
+        capped(state, context, () => load(context)),
+      ) as Promise<Value | R>;
+    } catch (error) {
+      return Promise.reject(error);
     }
-    return (await this.engine.reader.read(state, key, (context) =>
-      capped(state, context, () => load(context)),
-    )) as Value | R;
   }
 
   /** The value `get` would answer with at once, were nothing in trouble; `undefined` if it would load, or throw. */

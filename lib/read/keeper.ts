@@ -153,18 +153,15 @@ export class Keeper {
     } else if (state.remote === undefined) {
       this.announce(origin, state.table.set(id, record) ? 'stored' : 'too large', record.bytes);
     } else {
-      origin.shared?.store(record, () => this.copy(origin, record));
+      origin.shared?.store(record, () => {
+        if (origin.refused() === undefined) this.copy(state, id, record);
+      });
     }
   }
 
   /** A copy of what others share: in the table only where the contract bears that nobody says when it changes. */
-  copy(
-    { state, id, refused }: Pick<Origin, 'state' | 'id' | 'refused'>,
-    record: CacheRecord,
-  ): void {
-    if (state.policy.keptIn === 'store and process' && refused() === undefined) {
-      state.table.set(id, record);
-    }
+  copy(state: EntityState, id: string, record: CacheRecord): void {
+    if (state.policy.keptIn === 'store and process') state.table.set(id, record);
   }
 
   private outdated(state: EntityState, id: string, record: CacheRecord) {

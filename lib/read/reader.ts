@@ -127,19 +127,28 @@ export class Reader {
     context: CallContext | undefined,
     now: number,
   ): Promise<unknown> {
-    record.visited = true;
-    if (channels.hit.hasSubscribers) {
-      this.events.publish('hit', {
-        ...this.events.ofEntry(state.policy.entity, id, context),
-        ageMs: now - record.loadedAt,
-        staleMs: Math.max(0, now - record.softExpiry),
-        savedMs: record.loadMs,
-        absent: record.absent,
-      });
-    }
+    this.tellHit(state, id, record, context, now);
     return record.handOut === 'shared'
       ? Promise.resolve(record.value)
       : this.handOut(state, id, record, load, context);
+  }
+
+  private tellHit(
+    state: EntityState,
+    id: string,
+    record: CacheRecord,
+    context: CallContext | undefined,
+    now: number,
+  ): void {
+    record.visited = true;
+    if (!channels.hit.hasSubscribers) return;
+    this.events.publish('hit', {
+      ...this.events.ofEntry(state.policy.entity, id, context),
+      ageMs: now - record.loadedAt,
+      staleMs: Math.max(0, now - record.softExpiry),
+      savedMs: record.loadMs,
+      absent: record.absent,
+    });
   }
 
   private miss(
@@ -156,14 +165,25 @@ export class Reader {
   }
 
   /** An entry that several processes share. */
-  private async readShared(
+  private readShared(
     state: EntityState,
     remote: RemoteTier,
     id: string,
     load: Load,
     context: CallContext | undefined,
   ): Promise<unknown> {
-    const held = await this.found(state, remote, id, context);
+    return this.found(state, remote, id, context).then((held) =>
+      this.answer(state, id, load, context, held),
+    );
+  }
+
+  private answer(
+    state: EntityState,
+    id: string,
+    load: Load,
+    context: CallContext | undefined,
+    held: CacheRecord | undefined,
+  ): unknown {
     const now = this.clock.monotonic();
     if (held === undefined || !this.serves(state, held, context, now)) {
       return this.load(state, id, load, context, held);
@@ -171,28 +191,29 @@ export class Reader {
     if (now >= held.softExpiry || (state.earlyRefresh > 0 && this.isDrawn(state, held, now))) {
       this.refresh(state, id, load, context, now, held);
     }
-    return this.hit(state, id, held, load, context, now);
+    this.tellHit(state, id, held, context, now);
+    return held.handOut === 'shared' ? held.value : this.handOut(state, id, held, load, context);
   }
 
   /** What the store has, however old. */
-  private async found(
+  private found(
     state: EntityState,
     remote: RemoteTier,
     id: string,
     context: CallContext | undefined,
   ): Promise<CacheRecord | undefined> {
-    if (remote.avoids(id)) return undefined;
-    try {
-      const found = await remote.find(id);
-      if (found === undefined) return undefined;
-      const { record, isCurrent } = found;
-      const refused = () => (isCurrent() ? undefined : 'invalidated meanwhile');
-      this.keeper.copy({ state, id, refused }, record);
-      return record;
-    } catch {
-      this.fleet.outOfReach(state, context);
-      return undefined;
-    }
+    if (remote.avoids(id)) return Promise.resolve(undefined);
+    const { changes } = remote;
+    return remote.find(id).then(
+      (record) => {
+        if (record !== undefined && remote.changes === changes) this.keeper.copy(state, id, record);
+        return record;
+      },
+      () => {
+        this.fleet.outOfReach(state, context);
+        return undefined;
+      },
+    );
   }
 
   /** `held`: what is there, and does not answer the call as things are. */

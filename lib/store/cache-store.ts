@@ -103,8 +103,13 @@ export abstract class CacheStore {
   /** Its time, in milliseconds, as far as this process knows it. */
   abstract now(): number;
 
-  /** The entry, however old, also while somebody loads or writes it. Calls of one tick may travel together. */
+  /** The entry, however old, also while somebody loads or writes it. */
   abstract read(entry: EntryName): Promise<StoredEntry | undefined>;
+
+  /** The same for several, which were asked for in one turn of the event loop: in their order. */
+  readAll(entries: readonly EntryName[]): Promise<readonly (StoredEntry | undefined)[]> {
+    return Promise.all(entries.map((entry) => this.read(entry)));
+  }
 
   /** Asks for the right to load an entry. */
   abstract lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer>;

@@ -18,6 +18,12 @@ const PROBE_MS = 500;
 /** The store gave no answer in time, or failed, or is not asked just now. One for all: it is thrown by every call of an outage. */
 export const NO_STORE = new Error('the store is out of reach');
 
+interface Asked {
+  readonly entry: EntryName;
+  readonly resolve: (stored: StoredEntry | undefined) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 interface Wait {
   readonly until: number;
   over: boolean;
@@ -33,6 +39,9 @@ export class GuardedStore {
   /** In the order of their deadlines, since all wait equally long: one timer serves them all. */
   private waits: Wait[] = [];
   private timer: (() => void) | undefined;
+  private turn: Asked[] | undefined;
+  /** How many there were in which entries were asked for. */
+  turns = 0;
   private failures = 0;
   private probeAt = 0;
 
@@ -48,8 +57,18 @@ export class GuardedStore {
     return this.store.now();
   }
 
-  read(entry: EntryName): Promise<StoredEntry | undefined> {
-    return this.within(() => this.store.read(entry));
+  /**
+   * The entry, however old. What is asked for in one turn of the event loop travels together: not at the end of the tick,
+   * since requests that came on several sockets would each send a command of their own then.
+   */
+  find(entry: EntryName): Promise<StoredEntry | undefined> {
+    return new Promise((resolve, reject) => {
+      if (this.turn === undefined) {
+        this.turn = [];
+        setImmediate(() => this.readTurn());
+      }
+      this.turn.push({ entry, resolve, reject });
+    });
   }
 
   lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
@@ -82,6 +101,16 @@ export class GuardedStore {
   async close(): Promise<void> {
     this.timer?.();
     await this.store.close();
+  }
+
+  private readTurn(): void {
+    const asked = this.turn!;
+    this.turn = undefined;
+    this.turns++;
+    this.within(() => this.store.readAll(asked.map(({ entry }) => entry))).then(
+      (all) => asked.forEach(({ resolve }, index) => resolve(all[index])),
+      (error: unknown) => asked.forEach(({ reject }) => reject(error)),
+    );
   }
 
   private within<T>(ask: () => Promise<T>, late?: (answer: T) => void): Promise<T> {

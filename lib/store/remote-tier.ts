@@ -25,7 +25,10 @@ export class RemoteTier {
   private shutOutUntil = -Infinity;
   private patienceMs = 0;
   /** Changes here so far: what was read before one may be older than it. */
-  private changes = 0;
+  changes = 0;
+  /** What was asked for in this turn. */
+  private readonly asked = new Map<string, Promise<CacheRecord | undefined>>();
+  private turn = -1;
   private readonly schema: number;
 
   constructor(
@@ -40,7 +43,8 @@ export class RemoteTier {
 
   /** Whether the store is not to be asked for an entry: it may have one that was invalidated here. */
   avoids(id: string): boolean {
-    return this.quarantined.has(id) || this.clock.monotonic() < this.shutOutUntil;
+    if (this.quarantined.has(id)) return true;
+    return this.shutOutUntil > -Infinity && this.clock.monotonic() < this.shutOutUntil;
   }
 
   /** Too much was invalidated to be told one by one: the store is not asked at all until its entries have gone by themselves. */
@@ -49,12 +53,20 @@ export class RemoteTier {
     this.shutOutUntil = this.clock.monotonic() + this.keepMs;
   }
 
-  /** The entry, however old; `isCurrent` tells whether nothing changed here since it was asked for. */
-  async find(id: string): Promise<{ record: CacheRecord; isCurrent: () => boolean } | undefined> {
-    const { changes } = this;
-    const stored = await this.store.read(this.name(id));
-    const record = stored && this.recordOf(stored);
-    return record && { record, isCurrent: () => this.changes === changes };
+  /** The entry, however old. Asked for by many in one turn, it is read and decoded once. */
+  find(id: string): Promise<CacheRecord | undefined> {
+    const { store, asked } = this;
+    if (this.turn !== store.turns) {
+      this.turn = store.turns;
+      asked.clear();
+    }
+    const known = asked.get(id);
+    if (known !== undefined) return known;
+    const found = store
+      .find(this.name(id))
+      .then((stored) => (stored === undefined ? undefined : this.recordOf(stored)));
+    asked.set(id, found);
+    return found;
   }
 
   /** `unlike`: a record that is of no use to who asks, nor is anything that was loaded before it. */
@@ -122,6 +134,8 @@ export class RemoteTier {
 
   invalidate(id: string, atLeast?: Comparable): Promise<void> {
     this.changes++;
+    // Who asks from now on must not get what was asked for before.
+    this.asked.delete(id);
     const below = atLeast === undefined ? undefined : { atLeast, keepMs: this.keepMs };
     return this.store.invalidate(this.name(id), below);
   }

@@ -76,25 +76,13 @@ const numbered = (id: unknown): EntryName => ({ entity: 'user', id: String(id) }
       const store = open();
       await put(store, numbered(0));
       const before = await calls();
-      const reads = await Promise.all(
-        Array.from({ length: count }, (_, i) => store.read(numbered(i))),
-      );
+      const reads = await store.readAll(Array.from({ length: count }, (_, i) => numbered(i)));
       const after = await calls();
       expect(reads.map((read) => text(read?.payload))).toEqual([
         'value',
         ...Array(count - 1).fill(undefined),
       ]);
       expect({ get: after.get - before.get, mget: after.mget - before.mget }).toEqual(expected);
-    });
-
-    it('one key for all who want it at the same time, and again for who comes later', async () => {
-      const store = open();
-      await put(store);
-      const before = (await calls()).get;
-      await Promise.all(Array.from({ length: 100 }, () => store.read(USER)));
-      expect((await calls()).get - before).toBe(1);
-      await store.read(USER);
-      expect((await calls()).get - before).toBe(2);
     });
 
     it('never what was there before an invalidation that has been answered', async () => {

@@ -6,10 +6,16 @@ import { idOf } from '../../lib/entry/key.js';
 import { Engine } from '../../lib/nest/engine.js';
 import type { LoadContext } from '../../lib/read/call-context.js';
 import type { CacheStore } from '../../lib/store/cache-store.js';
+import type { Clock } from '../../lib/time/clock.js';
 import { ManualClock } from './manual-clock.js';
 
 /** An engine without Nest, on a clock that the test moves. */
-export function testEngine(clock = new ManualClock(), overrides?: Overrides, store?: CacheStore) {
+export function testEngine<Time extends Clock = ManualClock>(
+  clock: Time = new ManualClock() as Clock as Time,
+  overrides?: Overrides,
+  store?: CacheStore,
+  deadlineMs = 100,
+) {
   const warnings: string[] = [];
   const engine = new Engine({
     namespace: 'test',
@@ -19,7 +25,7 @@ export function testEngine(clock = new ManualClock(), overrides?: Overrides, sto
     surroundings: { worker: false },
     warn: (message) => warnings.push(message),
     overrides,
-    stores: new Map(store === undefined ? [] : [['default', { store, deadlineMs: 100 }]]),
+    stores: new Map(store === undefined ? [] : [['default', { store, deadlineMs }]]),
   });
   return {
     clock,

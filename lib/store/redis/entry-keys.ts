@@ -35,6 +35,8 @@ export class EntryKeys {
   }
 }
 
+/** As most ids and all names are. */
+const AS_IT_IS = /^[\w.@/-]*$/;
 const IN_ID = /[{}%\p{Surrogate}]/gu;
 const IN_ENTITY = /[{}%:\p{Surrogate}]/gu;
 
@@ -43,5 +45,6 @@ function tagOf({ entity, id }: EntryName): string {
 }
 
 function escaped(name: string, signs: RegExp): string {
+  if (AS_IT_IS.test(name)) return name;
   return name.replace(signs, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
 }

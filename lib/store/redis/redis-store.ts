@@ -15,7 +15,6 @@ import {
   type LeaseTerms,
   type StoredEntry,
 } from '../cache-store.js';
-import { BatchedReads } from './batched-reads.js';
 import { checkCapabilities } from './capabilities.js';
 import { EntryKeys } from './entry-keys.js';
 import { Leases, wholeMs } from './leases.js';
@@ -24,6 +23,9 @@ import { StoreCommands } from './store-commands.js';
 import { decodeRecord, encodeRecord, encodeVersion, MOST_RECORD_BYTES } from './stored-record.js';
 import { codeOf } from './version-code.js';
 import { Waiters } from './waiters.js';
+
+/** A command that names more keys makes others wait for too long. */
+const MOST_KEYS = 500;
 
 const FILL = new LuaScript('fill', import.meta.url);
 const FAIL = new LuaScript('fail', import.meta.url);
@@ -64,7 +66,6 @@ export class RedisStore extends CacheStore {
   private readonly commands: StoreCommands;
   private readonly waiters: Waiters;
   private readonly leases: Leases;
-  private readonly reads: BatchedReads<Buffer | null>;
   private readonly onUnreadable: (entry: EntryName) => void;
 
   /** Connects when it is first asked for something, so that an application starts without Redis. */
@@ -89,7 +90,6 @@ export class RedisStore extends CacheStore {
     this.leases = new Leases(this.commands, this.keys, this.waiters, (record, entry) =>
       this.decoded(record, entry),
     );
-    this.reads = new BatchedReads((keys) => this.commands.read(keys));
   }
 
   override now(): number {
@@ -117,8 +117,20 @@ export class RedisStore extends CacheStore {
   }
 
   override async read(entry: EntryName): Promise<StoredEntry | undefined> {
-    const record = await this.reads.get(this.keys.record(entry));
-    return record === null ? undefined : this.decoded(record, entry);
+    return (await this.readAll([entry]))[0];
+  }
+
+  override async readAll(entries: readonly EntryName[]): Promise<(StoredEntry | undefined)[]> {
+    const keys = entries.map((entry) => this.keys.record(entry));
+    const commands: Promise<(Buffer | null)[]>[] = [];
+    for (let first = 0; first < keys.length; first += MOST_KEYS) {
+      commands.push(this.commands.read(keys.slice(first, first + MOST_KEYS)));
+    }
+    const records =
+      commands.length === 1 ? await commands[0]! : (await Promise.all(commands)).flat();
+    return records.map((record, index) =>
+      record === null ? undefined : this.decoded(record, entries[index]!),
+    );
   }
 
   override lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {

@@ -34,11 +34,11 @@ export class StoreCommands {
     });
   }
 
-  async read(keys: readonly [string, ...string[]]): Promise<(Buffer | null)[]> {
+  read(keys: readonly string[]): Promise<(Buffer | null)[]> {
     // Scripts tell the time too, but who only finds what he reads needs none.
     if (this.time.isOld && isConnected(this.connection.client)) this.askTime();
     return this.send('read', async (client) =>
-      keys.length === 1 ? [await client.getBuffer(keys[0])] : client.mgetBuffer([...keys]),
+      keys.length === 1 ? [await client.getBuffer(keys[0]!)] : client.mgetBuffer([...keys]),
     );
   }
 

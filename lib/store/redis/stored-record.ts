@@ -72,7 +72,7 @@ export function decodeRecord(record: Buffer): StoredEntry | undefined {
     softExpiry,
     loadMs: record.readUInt32LE(4),
     schema: record.readUInt16LE(2),
-    version: versionOf(decodeCode(record.subarray(24)), (flags & BIGINT) !== 0),
+    version: versionIn(record, (flags & BIGINT) !== 0),
   };
 }
 
@@ -85,9 +85,15 @@ export function encodeVersion(code: VersionCode): Buffer {
   return bytes;
 }
 
-function decodeCode(bytes: Buffer): VersionCode {
-  const [high, middle, low] = [0, 4, 8].map((at) => BigInt(bytes.readUInt32LE(at)));
-  return (high! << 64n) | (middle! << 32n) | low!;
+function versionIn(record: Buffer, isBigint: boolean): StoredEntry['version'] {
+  const [high, middle, low] = [
+    record.readUInt32LE(24),
+    record.readUInt32LE(28),
+    record.readUInt32LE(32),
+  ];
+  // Most have none.
+  if (high === 0 && middle === 0 && low === 0) return versionOf(0n, isBigint);
+  return versionOf((BigInt(high) << 64n) | (BigInt(middle) << 32n) | BigInt(low), isBigint);
 }
 
 function isTime(ms: number): boolean {
