@@ -19,9 +19,10 @@ export class RedisConnection {
     client.on('ready', () => (this.trouble = undefined));
   }
 
-  /** Calls `listener` whenever it is connected, for the first time or again. */
+  /** Calls `listener` whenever it is connected, for the first time or again; at once if it is now. */
   onReady(listener: () => void): void {
     this.client.on('ready', listener);
+    if (this.client.status === 'ready') listener();
   }
 
   /** Resolves when connected; rejects if that fails now. It is tried again by itself, whoever asks. */

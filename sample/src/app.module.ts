@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
 import { CacheModule } from 'nestjs-cache-contract';
+import { cacheOptions } from './cache-options.js';
 import { CatalogModule } from './catalog/catalog.module.js';
 import { CountersModule } from './counters/counters.module.js';
 import { OverloadFilter } from './http/overload.filter.js';
@@ -10,7 +11,7 @@ import { StockModule } from './stock/stock.module.js';
 
 @Module({
   imports: [
-    CacheModule.forRoot({ namespace: 'storefront' }),
+    CacheModule.forRootAsync({ useFactory: () => cacheOptions(process.env) }),
     ProfilesModule,
     CatalogModule,
     StockModule,

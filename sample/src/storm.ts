@@ -1,7 +1,34 @@
+import { parseArgs } from 'node:util';
 import { withCache, withoutCache } from './storm/both-ways.js';
-import { picture } from './storm/picture.js';
+import { someRedis } from './storm/own-redis.js';
+import { picture, severalPicture } from './storm/picture.js';
+import { withInstances } from './storm/several.js';
 
-// One after the other, so that neither takes time from the other.
-const cached = await withCache();
-const uncached = await withoutCache();
-console.log(picture(cached, uncached, new Date()));
+const { values } = parseArgs({ options: { instances: { type: 'string', default: '1' } } });
+const count = Number(values.instances);
+
+if (!Number.isInteger(count) || count < 1 || count > 16) {
+  console.error(`--instances takes a number from 1 to 16, got ${values.instances}`);
+  process.exitCode = 1;
+} else if (count === 1) {
+  // One after the other, so that neither takes time from the other.
+  const cached = await withCache();
+  const uncached = await withoutCache();
+  console.log(picture(cached, uncached, new Date()));
+} else {
+  const redis = await someRedis();
+  if (redis === undefined) {
+    console.error(
+      'Several instances need a Redis to share: set REDIS_URL, or install redis-server (Debian: apt-get install redis-server).',
+    );
+    process.exitCode = 1;
+  } else {
+    try {
+      const shared = await withInstances(count, redis.url);
+      const apart = await withInstances(count, undefined);
+      console.log(severalPicture(count, shared, apart, new Date()));
+    } finally {
+      await redis.end();
+    }
+  }
+}

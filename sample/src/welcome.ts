@@ -1,9 +1,11 @@
 /** What is printed at the start: each line that begins with `curl` is to be pasted into another terminal. */
-export function welcome(listening: string): string {
+export function welcome(listening: string, keptIn: string): string {
   const { port } = new URL(listening);
   const shop = `http://localhost:${port || 80}`;
   return `
-The storefront listens on ${shop}. Three lines for another terminal:
+The storefront listens on ${shop}. ${keptIn}
+
+Three lines for another terminal:
 
 1. Read a product twice. The database answers one query, the cache the other read.
 curl -s -w '\\n' '${shop}/{database,products/1,products/1,database}'

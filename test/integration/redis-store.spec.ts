@@ -31,8 +31,8 @@ async function create() {
     time.close();
   };
   for (const one of [store, other]) {
+    await one.check();
     await one.invalidate({ entity: 'warm', id: 'up' });
-    one['waiters'].open();
     await eventually(() => one['waiters'].channel !== undefined);
   }
   const advance = async (ms: number) => {

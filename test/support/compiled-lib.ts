@@ -18,9 +18,15 @@ export async function compileLib(): Promise<{ readonly directory: string; remove
   const directory = mkdtempSync(join(tmpdir(), 'cache-lib-'));
   writeFileSync(join(directory, 'package.json'), JSON.stringify({ type: 'module' }));
   symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'), 'dir');
-  const paths = readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' });
+  await transpile('lib', directory);
+  return { directory, remove: () => rmSync(directory, { recursive: true, force: true }) };
+}
+
+/** A folder of the repository as JavaScript, in a folder of the same name in `directory`. */
+export async function transpile(folder: string, directory: string): Promise<void> {
+  const paths = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' });
   for (const path of paths) {
-    const [from, to] = [join(root, 'lib', path), join(directory, 'lib', path)];
+    const [from, to] = [join(root, folder, path), join(directory, folder, path)];
     mkdirSync(dirname(to), { recursive: true });
     if (path.endsWith('.lua')) cpSync(from, to);
     if (!path.endsWith('.ts')) continue;
@@ -41,5 +47,4 @@ export async function compileLib(): Promise<{ readonly directory: string; remove
     });
     writeFileSync(to.replace(/ts$/, 'js'), code);
   }
-  return { directory, remove: () => rmSync(directory, { recursive: true, force: true }) };
 }

@@ -22,15 +22,17 @@ export default class NotRun {
 
   onRunComplete(_contexts, { testResults }) {
     if (this.silent) return;
-    const files = testResults
-      .map((file) => ({ file, count: file.testResults.filter(isLeftOut).length }))
-      .filter(({ count }) => count > 0);
-    const excused = files.filter(({ file }) => needsPostgres(file));
-    const others = files.filter((each) => !excused.includes(each));
+    const leftOut = testResults.flatMap((file) =>
+      file.testResults.filter(isLeftOut).map((test) => ({ file, want: wantOf(file, test) })),
+    );
+    const others = leftOut.filter(({ want }) => want === undefined).map(({ file }) => file);
     this.line = [
-      excused.length > 0 && `Not run: ${sum(excused)}, for want of ${POSTGRES}`,
+      ...WANTS.map(({ name, fix }) => {
+        const count = leftOut.filter(({ want }) => want === name).length;
+        return count > 0 && `Not run: ${tests(count)}, for want of ${fix}`;
+      }),
       others.length > 0 &&
-        `Not run: ${sum(others)} in ${others.map(({ file }) => relative(this.rootDir, file.testFilePath)).join(', ')}.`,
+        `Not run: ${tests(others.length)} in ${[...new Set(others)].map((file) => relative(this.rootDir, file.testFilePath)).join(', ')}.`,
     ]
       .filter(Boolean)
       .join(' ');
@@ -42,20 +44,34 @@ export default class NotRun {
   }
 }
 
-const POSTGRES =
-  process.env.DATABASE_URL === undefined
-    ? 'PostgreSQL. Install its server (Debian: apt-get install postgresql), or set DATABASE_URL, which does for all but those that stop it.'
-    : 'a PostgreSQL that may be stopped. Install its server (Debian: apt-get install postgresql), and unset DATABASE_URL.';
+const WANTS = [
+  {
+    name: 'Redis',
+    asks: 'hasRedis()',
+    fix: 'Redis. Install its server (Debian: apt-get install redis-server).',
+  },
+  {
+    name: 'PostgreSQL',
+    asks: 'hasPostgres()',
+    fix:
+      process.env.DATABASE_URL === undefined
+        ? 'PostgreSQL. Install its server (Debian: apt-get install postgresql), or set DATABASE_URL, which does for all but those that stop it.'
+        : 'a PostgreSQL that may be stopped. Install its server (Debian: apt-get install postgresql), and unset DATABASE_URL.',
+  },
+];
 
 const isLeftOut = ({ status }) => status === 'pending' || status === 'todo';
 
-function sum(files) {
-  const all = files.reduce((sum, { count }) => sum + count, 0);
-  return all === 1 ? '1 test' : `${all} tests`;
-}
+const tests = (count) => (count === 1 ? '1 test' : `${count} tests`);
 
-function needsPostgres({ displayName, testFilePath }) {
-  return (
-    displayName?.name !== 'fast' && readFileSync(testFilePath, 'utf8').includes('hasPostgres()')
-  );
+/** What a test that was not run needs of the machine; nothing if that does not explain it. */
+function wantOf(file, test) {
+  if (file.displayName?.name === 'fast') return undefined;
+  const text = readFileSync(file.testFilePath, 'utf8');
+  return WANTS.find(({ name, asks }) => {
+    if (!text.includes(asks)) return false;
+    // Some need both: where another test has found the first one, it is the second one that is missing.
+    const others = file.testResults.filter(({ fullName }) => fullName.includes(name));
+    return name === 'PostgreSQL' || (others.includes(test) && others.every(isLeftOut));
+  })?.name;
 }

@@ -96,7 +96,7 @@ export class RedisStore extends CacheStore {
     return this.time.now();
   }
 
-  /** Calls `listener` whenever it is connected, for the first time or again. */
+  /** Calls `listener` whenever it is connected, for the first time or again; at once if it is now. */
   onReady(listener: () => void): void {
     this.connection.onReady(listener);
   }
@@ -114,6 +114,8 @@ export class RedisStore extends CacheStore {
     } catch (error) {
       if (!(error instanceof NoAnswerError) || !this.startWithout) throw error;
     }
+    // So that who waits for the very first load can be woken.
+    this.waiters.open();
   }
 
   override async read(entry: EntryName): Promise<StoredEntry | undefined> {

@@ -52,8 +52,11 @@ export class Waiters {
   }
 
   private wake(lease: string): void {
-    const resolvers = this.resolvers.get(lease) ?? [];
+    const resolvers = this.resolvers.get(lease);
+    if (resolvers === undefined) return;
     this.resolvers.delete(lease);
     for (const resolve of resolvers) resolve();
+    // Whoever leaves later must not take those with him who wait by then.
+    resolvers.clear();
   }
 }

@@ -14,6 +14,9 @@ export const categoryTag = (category: string) => `category:${category}`;
  * What a product is hardly changes, and a title that is hours old harms nobody; the price, which would, is not in it.
  * A shop without a catalog is closed, so a product is served for a day when the database is in trouble. A change made
  * here is seen at once all the same. `null` means that there is no such product.
+ *
+ * Which products carry a tag is known in each process for itself, so they stay there, also where there is a Redis: what
+ * another process changes is seen as late as what changes in the database.
  */
 export const Products = entity<Product | null, number>('product', {
   maxStaleness: { normal: '6h', incident: '24h' },
@@ -26,6 +29,7 @@ export const Products = entity<Product | null, number>('product', {
     l1: { maxEntries: 10_000 },
   }),
   write: writeThrough(),
+  store: 'process',
   tags: ({ category }) => [categoryTag(category)],
   origin: DATABASE,
 });

@@ -17,8 +17,8 @@ export interface Transaction {
 }
 
 /**
- * The source of truth: SQLite in the memory of this process, behind what makes a real database scarce: few
- * connections, and time that each query takes.
+ * The source of truth: SQLite, behind what makes a real database scarce: few connections, and time that each query
+ * takes. It is in the memory of this process, or in a file that several processes share.
  */
 @Injectable()
 export class Database implements OnApplicationShutdown {
@@ -29,10 +29,16 @@ export class Database implements OnApplicationShutdown {
   private queries = 0;
   private readonly pool = new ConnectionPool(CONNECTIONS, ACQUIRE_TIMEOUT_MS);
   private readonly turns = new Turns();
-  private readonly sqlite = new sqlite.Database(':memory:');
+  private readonly sqlite = new sqlite.Database(process.env.DATABASE_FILE || ':memory:');
 
   constructor() {
-    this.sqlite.exec(SCHEMA);
+    // Other processes have the file open, for a moment at a time.
+    this.sqlite.exec('PRAGMA busy_timeout = 2000');
+    this.sqlite.exec('BEGIN IMMEDIATE');
+    if (this.sqlite.get('SELECT count(*) AS tables FROM sqlite_schema')!.tables === 0) {
+      this.sqlite.exec(SCHEMA);
+    }
+    this.sqlite.exec('COMMIT');
   }
 
   /** The rows a statement answers with. An aborted `signal` ends the waiting, and frees the connection. */

@@ -6,9 +6,8 @@ import { Stock } from '../stock/stock.contract.js';
 import { StockModule } from '../stock/stock.module.js';
 import { StockService } from '../stock/stock.service.js';
 import { SkippingClock } from './skipping-clock.js';
-import { storm, type Outcome } from './storm.js';
+import { PRODUCT, storm, type Outcome } from './storm.js';
 
-const PRODUCT = 1;
 const clock = new SkippingClock();
 
 @Module({

@@ -1,4 +1,4 @@
-import { EXPIRIES, READERS, TICK_MS, type Outcome } from './storm.js';
+import { EXPIRIES, READERS, TICK_MS, type Counts, type Outcome } from './storm.js';
 
 const BLOCKS = ' ▁▂▃▄▅▆▇█';
 const HEIGHT = 3;
@@ -12,7 +12,7 @@ export function picture(cached: Outcome, uncached: Outcome, date: Date): string 
 ${date.toISOString().slice(0, 10)}: a key that everybody reads expires ${EXPIRIES} times, under ${number(READERS)} readers who try three times.
 The database has ten connections. Who waits for one longer than a second is refused.
 
-${table(cached, uncached)}
+${table({ 'with the cache': cached, without: uncached })}
 
 Queries per ${TICK_MS} ms, ${most} at most:
 
@@ -25,13 +25,23 @@ ${axis(ticks)}
 `;
 }
 
-function table(cached: Outcome, uncached: Outcome): string {
+/** The same of several processes, which share their entries or do not. */
+export function severalPicture(instances: number, shared: Counts, apart: Counts, date: Date) {
+  return `
+${date.toISOString().slice(0, 10)}: a key that everybody reads expires ${EXPIRIES} times, under ${number(READERS)} readers in ${instances} processes.
+
+${table({ 'one Redis': shared, 'a cache each': apart })}
+`;
+}
+
+function table(columns: { readonly [heading: string]: Counts }): string {
+  const outcomes = Object.values(columns);
   const rows: [string, ...(string | number)[]][] = [
-    ['', 'with the cache', 'without'],
-    ['queries', cached.queries, uncached.queries],
-    ['refused connections', cached.refused, uncached.refused],
-    ['failed readers', cached.failed, uncached.failed],
-    ['ms until all were done', cached.wallMs, uncached.wallMs],
+    ['', ...Object.keys(columns)],
+    ['queries', ...outcomes.map(({ queries }) => queries)],
+    ['refused connections', ...outcomes.map(({ refused }) => refused)],
+    ['failed readers', ...outcomes.map(({ failed }) => failed)],
+    ['ms until all were done', ...outcomes.map(({ wallMs }) => wallMs)],
   ];
   return rows
     .map(([name, ...cells]) => name.padEnd(22) + cells.map((cell) => right(cell)).join(''))

@@ -2,6 +2,8 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers/promises';
 import type { Database } from '../database/database.js';
 
+/** Everybody wants it. */
+export const PRODUCT = 1;
 export const READERS = 1_000;
 export const EXPIRIES = 2;
 export const TICK_MS = 250;
@@ -9,9 +11,9 @@ export const TICK_MS = 250;
 const BETWEEN_EXPIRIES_MS = 3_500;
 const ATTEMPTS = 3;
 /** The thousand readers would need five seconds of all ten connections. */
-const QUERY_MS = 50;
+export const QUERY_MS = 50;
 
-export interface Outcome {
+export interface Counts {
   /** Answered by the database. */
   readonly queries: number;
   /** Told by the pool that no connection came free in time. */
@@ -20,6 +22,9 @@ export interface Outcome {
   readonly failed: number;
   /** From an expiry until all of its readers were answered or had given up; the longer one. */
   readonly wallMs: number;
+}
+
+export interface Outcome extends Counts {
   readonly queriesPerTick: readonly number[];
 }
 
@@ -55,7 +60,7 @@ export async function storm(
 }
 
 /** Tries again at once, as clients do, and so makes it worse. */
-async function persistently<T>(read: () => Promise<T>, attempts = ATTEMPTS): Promise<T> {
+export async function persistently<T>(read: () => Promise<T>, attempts = ATTEMPTS): Promise<T> {
   try {
     return await read();
   } catch (error) {

@@ -225,6 +225,19 @@ export function describeLeases(subject: () => Subject): void {
       leaving.leave();
     });
 
+    it('may leave when he was woken and the next one waits already, who is woken all the same', async () => {
+      await at.granted();
+      const earlier = await at.answer('held', at.other);
+      await at.invalidate();
+      await at.settle();
+      const lease = await at.granted();
+      const waiting = watched((await at.answer('held', at.other)).woken);
+      earlier.leave();
+      await at.fill(lease);
+      await at.settle();
+      expect(waiting.done).toBe(true);
+    });
+
     it('is not woken by another entry', async () => {
       await at.granted();
       const lease = await at.granted(at.store, {}, { entity: 'user', id: '8' });
