@@ -27,7 +27,7 @@ export class TroubledStore extends CacheStore {
   readonly asked: Command[] = [];
   closed = 0;
   private readonly troubles = new Map<Command, Trouble>();
-  private late: (() => void)[] = [];
+  private readonly late: (() => void)[] = [];
 
   constructor(private readonly store: CacheStore) {
     super();
@@ -42,11 +42,9 @@ export class TroubledStore extends CacheStore {
     this.troubles.clear();
   }
 
-  /** What is late arrives now, and what comes of it is seen to its end. */
-  async deliver(): Promise<void> {
-    const { late } = this;
-    this.late = [];
-    for (const go of late) go();
+  /** What is late arrives now, the first first, and what comes of it is seen to its end. */
+  async deliver(most = Infinity): Promise<void> {
+    for (const go of this.late.splice(0, most)) go();
     await new Promise(setImmediate);
   }
 

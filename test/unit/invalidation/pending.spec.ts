@@ -118,10 +118,8 @@ describe('an invalidation that the store does not acknowledge', () => {
   it('keeps no application from closing, nor is it sent after that', async () => {
     const { clock, processes, pass, underWay } = fleet(1);
     const [{ way, engine, invalidate: drop }] = processes as [(typeof processes)[0]];
-    way.has('rejected', ['invalidate']);
-    await drop(Users, 'a');
     way.has('lost', ['invalidate']);
-    const outcome = drop(Users, 'b');
+    const outcome = drop(Users, 'a');
     await settled();
     const closed = engine.close();
     await pass(100);

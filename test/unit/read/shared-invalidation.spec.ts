@@ -151,8 +151,29 @@ describe('an invalidation on its way', () => {
     first!.way.recovers();
     await first!.invalidate(Texts, 'a');
     await first!.way.deliver();
-    expect(await before).toBe('old');
+    // Its own load is the answer: what was stored is gone by now.
+    expect(await before).toBe(1);
     expect(await first!.read(Texts, 'a', async () => 'new')).toBe('new');
+  });
+
+  it('hands what was there to nobody who joins a load after it, though that began before it had arrived', async () => {
+    const { processes } = fleet(2);
+    const [first, second] = processes;
+    await second!.read(Users, 'a', async () => 'old');
+    first!.way.has('held up', ['invalidate']);
+    const outcome = first!.invalidate(Users, 'a');
+    first!.way.has('rejected', ['read']);
+    first!.way.has('answered late', ['lease']);
+    const before = first!.read(Users, 'a', async () => 'new');
+    await settled();
+    // The invalidation arrives; the answer that was given before it is still on its way.
+    await first!.way.deliver(1);
+    expect(await outcome).toBe('acknowledged');
+    const after = first!.read(Users, 'a', source());
+    await settled();
+    first!.way.recovers();
+    await first!.way.deliver();
+    expect(await Promise.all([before, after])).toEqual(['new', 'new']);
   });
 
   it('of one key keeps no other one from being copied', async () => {

@@ -92,6 +92,26 @@ describe('a process whose load does not come to an end', () => {
     expect(await second!.read(Stocks, 'a', load)).toBe(1);
   });
 
+  it('is waited for by all callers of a process together, however long its loadTimeout is over', async () => {
+    const Quick = entity<Defined>('quick', {
+      maxStaleness: { normal: '5s', incident: '10s' },
+      read: readThrough({ ttl: '10s', jitter: 0, loadTimeout: '1s' }),
+      write: invalidate(),
+    });
+    const { processes, pass } = fleet(3);
+    const [dead, second, third] = processes;
+    dead!.engine.background.after = () => () => undefined;
+    void dead!.read(Quick, 'a', () => deferred().promise);
+    await settled();
+    const load = source();
+    const first = second!.read(Quick, 'a', load);
+    await pass(1_200);
+    const later = second!.read(Quick, 'a', load);
+    await pass(350);
+    expect(await Promise.all([first, later])).toEqual([1, 1]);
+    expect(await third!.read(Quick, 'a', load)).toBe(1);
+  });
+
   it('is waited for 2 seconds; then a process loads for itself, and stores nothing', async () => {
     const { clock, processes, pass } = fleet(3);
     const [first, second, third] = processes;

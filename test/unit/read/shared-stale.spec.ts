@@ -87,6 +87,25 @@ describe('a value that is stale and may be served', () => {
     expect(load.runs).toBe(0);
   });
 
+  it('is so from its ttl after its load was allowed, however long that took', async () => {
+    const { clock, processes } = fleet(2);
+    const [first, second] = processes;
+    const slow = deferred<string>();
+    const call = first!.read(Feeds, 'a', () => slow.promise);
+    await settled();
+    clock.advance(2_000);
+    slow.resolve('old');
+    await call;
+    const load = source();
+    clock.advance(7_999);
+    expect(await second!.read(Feeds, 'a', load)).toBe('old');
+    expect(load.runs).toBe(0);
+    clock.advance(1);
+    expect(await second!.read(Feeds, 'a', load)).toBe('old');
+    await settled();
+    expect(load.runs).toBe(1);
+  });
+
   it('is served until staleFor and not a millisecond longer, by every process', async () => {
     const { clock, processes } = fleet(2);
     await processes[0]!.read(Feeds, 'a', async () => 'old');
