@@ -12,6 +12,9 @@ const MOST = 10_000;
 interface Pending {
   readonly state: EntityState;
   readonly id: string;
+  /** Whether one without a version was asked for. */
+  readonly all: boolean;
+  /** The highest version that was asked for. */
   readonly atLeast: Comparable | undefined;
   /** What was there when it was asked for is gone by itself then. */
   readonly until: number;
@@ -36,16 +39,23 @@ export class PendingInvalidations {
 
   add(state: EntityState, id: string, atLeast: Comparable | undefined): void {
     const { remote } = state;
-    if (remote === undefined) return;
-    if (this.pending.size >= MOST) {
+    // After the end of the application nobody sends anything again.
+    if (remote === undefined || state.detour === 'closed') return;
+    const name = nameOf(state, id);
+    const known = this.pending.get(name);
+    if (known === undefined && this.pending.size >= MOST) {
       remote.shutOut();
+      remote.quarantined.delete(id);
       return;
     }
-    // Without a version removes more than with one: it stands for both.
-    const known = this.pending.get(nameOf(state, id));
-    const below = known !== undefined && known.atLeast === undefined ? undefined : atLeast;
-    const until = this.clock.monotonic() + remote.keepMs;
-    this.pending.set(nameOf(state, id), { state, id, atLeast: below, until });
+    this.pending.set(name, {
+      state,
+      id,
+      // One without a version removes what is there, and does not say what must come: neither stands for the other.
+      all: atLeast === undefined || known?.all === true,
+      atLeast: higher(known?.atLeast, atLeast),
+      until: this.clock.monotonic() + remote.keepMs,
+    });
     remote.quarantined.add(id);
     this.timer ??= this.after();
   }
@@ -65,17 +75,30 @@ export class PendingInvalidations {
   }
 
   private async settle(pending: Pending, now: number): Promise<void> {
-    const { state, id, atLeast, until } = pending;
+    const { state, id, all, atLeast, until } = pending;
+    const name = nameOf(state, id);
+    const isLast = () => this.pending.get(name) === pending;
     try {
-      if (now < until) await state.remote!.invalidate(id, atLeast);
+      if (now < until && atLeast !== undefined) await state.remote!.invalidate(id, atLeast);
+      if (now < until && all) await state.remote!.invalidate(id);
     } catch {
+      // To the end of the line: those of another store, which may be back, have their turn.
+      if (isLast()) {
+        this.pending.delete(name);
+        this.pending.set(name, pending);
+      }
       return;
     }
     // Asked for once more meanwhile: that one may not have arrived.
-    if (this.pending.get(nameOf(state, id)) !== pending) return;
-    this.pending.delete(nameOf(state, id));
+    if (!isLast()) return;
+    this.pending.delete(name);
     state.remote!.quarantined.delete(id);
   }
+}
+
+function higher(a: Comparable | undefined, b: Comparable | undefined): Comparable | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return a > b ? a : b;
 }
 
 function nameOf({ policy }: EntityState, id: string): string {

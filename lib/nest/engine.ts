@@ -92,7 +92,7 @@ export class Engine {
     const loader = new Loader(clock, this.background, keeper, this.events);
     const { background, events, invalidator } = this;
     const fleet = new FleetLoader(clock, background, loader, invalidator, events);
-    this.reader = new Reader(clock, flights, this.tags, loader, fleet, keeper, background, events);
+    this.reader = new Reader(clock, flights, this.tags, loader, fleet, background, events);
     this.writer = new Writer(flights, keeper, loader, this.invalidator);
   }
 

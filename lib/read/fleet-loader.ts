@@ -46,13 +46,30 @@ export class FleetLoader {
 
   /** @throws what the loader throws; {@link LeftAlone} */
   async load(wanted: Wanted): Promise<CacheRecord> {
-    const { remote, id, held, state, context } = wanted;
+    const { state, id, flight } = wanted;
+    // Who is answered meanwhile starts no other one behind him. It is joined however long it has to wait.
+    const waiting = { startedAt: Infinity, flight };
+    state.loading.set(id, waiting);
+    try {
+      return await this.inTurn(wanted);
+    } finally {
+      if (state.loading.get(id) === waiting) state.loading.delete(id);
+    }
+  }
+
+  private async inTurn(wanted: Wanted): Promise<CacheRecord> {
+    const { remote, id, held, state, flight, context } = wanted;
     const patientUntil = this.clock.monotonic() + MOST_WAIT_MS;
+    const keep = (record: CacheRecord) => {
+      if (!flight.poisoned) state.table.set(id, record);
+    };
     for (;;) {
       if (remote.avoids(id)) return this.loadAlone(wanted);
       let answer;
       try {
-        answer = await remote.lease(id, held);
+        // Something old may still be good enough where loading fails; something fresh is to be replaced early.
+        const isFresh = held !== undefined && this.clock.monotonic() < held.softExpiry;
+        answer = await remote.lease(id, isFresh ? held : undefined, keep);
       } catch {
         this.outOfReach(state, context);
         return this.loadAlone(wanted);
@@ -62,9 +79,12 @@ export class FleetLoader {
           return this.loadUnder(answer.lease, wanted);
         case 'fresh':
           return answer.record;
+        case 'overtaken':
+          continue;
         case 'cooling':
           throw new LeftAlone();
         case 'refused':
+          this.takesNothing(state, context);
           return this.loadAlone(wanted);
         case 'held': {
           const left = patientUntil - this.clock.monotonic();
@@ -93,13 +113,23 @@ export class FleetLoader {
     );
   }
 
+  private takesNothing({ policy }: EntityState, context: CallContext | undefined): void {
+    this.events.fault(
+      'CACHE_STORE_OUT_OF_REACH',
+      policy.entity,
+      `The store '${policy.store}' takes nothing: it is full, or a replica. Each process loads '${policy.entity}' for itself until it does.`,
+      context,
+    );
+  }
+
   private async loadUnder(lease: Lease, wanted: Wanted): Promise<CacheRecord> {
     const { state, remote, id, flight, run, context, held } = wanted;
     const shared = this.copyUnder(lease, wanted);
     try {
       return await this.loader.load(state, id, flight, run, context, { held, shared });
     } catch (error) {
-      this.ignoring(remote.fail(lease, state.coolDown.pauseOf(id, this.clock.monotonic())));
+      const pause = state.coolDown.pauseOf(id, this.clock.monotonic());
+      this.unawaited(remote.fail(lease, pause), wanted);
       throw error;
     }
   }
@@ -115,29 +145,33 @@ export class FleetLoader {
     return this.loader.load(state, id, flight, run, context, { held, shared });
   }
 
-  private copyUnder(lease: Lease, { state, remote, id, context }: Wanted): SharedCopy {
+  private copyUnder(lease: Lease, wanted: Wanted): SharedCopy {
+    const { state, remote, id, context } = wanted;
     return {
-      // Nobody waits for it: what is asked of the store next is answered after it.
+      // Nobody waits for it: who asks meanwhile is told to wait for the lease.
       store: (record, keep) => {
-        const filled = remote.fill(lease, record).then((outcome) => {
-          if (outcome === 'stored') keep();
+        const filled = remote.fill(lease, record, keep).then((outcome) => {
+          // The source lags: it is not asked again at once for what is there in a newer version.
+          if (outcome === 'older version') state.coolDown.failed(id, this.clock.monotonic());
           const told = outcome === 'voided' ? 'invalidated meanwhile' : outcome;
           this.announce(state, id, context, told, record.bytes);
         });
-        this.ignoring(filled);
+        this.unawaited(filled, wanted);
       },
-      leave: () => this.ignoring(remote.fail(lease, 0)),
-      remove: () => void this.invalidator.invalidate(state, id, context),
+      leave: () => this.unawaited(remote.fail(lease, 0), wanted),
+      remove: () =>
+        this.background.track(Promise.resolve(this.invalidator.invalidate(state, id, context))),
     };
   }
 
   private wait(woken: Promise<void>, ms: number): Promise<void> {
     return new Promise((resolve) => {
       const stop = this.background.after(ms, resolve);
-      void woken.then(() => {
+      const wake = () => {
         stop();
         resolve();
-      });
+      };
+      woken.then(wake, wake);
     });
   }
 
@@ -156,7 +190,7 @@ export class FleetLoader {
     });
   }
 
-  private ignoring(work: Promise<unknown>): void {
-    this.background.track(work.catch(() => undefined));
+  private unawaited(work: Promise<unknown>, { state, context }: Wanted): void {
+    this.background.track(work.catch(() => this.outOfReach(state, context)));
   }
 }

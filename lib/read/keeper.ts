@@ -160,7 +160,7 @@ export class Keeper {
   }
 
   /** A copy of what others share: in the table only where the contract bears that nobody says when it changes. */
-  copy(state: EntityState, id: string, record: CacheRecord): void {
+  private copy(state: EntityState, id: string, record: CacheRecord): void {
     if (state.policy.keptIn === 'store and process') state.table.set(id, record);
   }
 

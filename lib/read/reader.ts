@@ -22,7 +22,6 @@ import {
   type CallContext,
 } from './call-context.js';
 import { LeftAlone, type FleetLoader } from './fleet-loader.js';
-import type { Keeper } from './keeper.js';
 import type { Load, Loader } from './loader.js';
 
 /**
@@ -38,7 +37,6 @@ export class Reader {
     private readonly tags: TagTable,
     private readonly loader: Loader,
     private readonly fleet: FleetLoader,
-    private readonly keeper: Keeper,
     private readonly background: Background,
     private readonly events: EventSource,
   ) {}
@@ -203,17 +201,11 @@ export class Reader {
     context: CallContext | undefined,
   ): Promise<CacheRecord | undefined> {
     if (remote.avoids(id)) return Promise.resolve(undefined);
-    const { changes } = remote;
-    return remote.find(id).then(
-      (record) => {
-        if (record !== undefined && remote.changes === changes) this.keeper.copy(state, id, record);
-        return record;
-      },
-      () => {
-        this.fleet.outOfReach(state, context);
-        return undefined;
-      },
-    );
+    const keep = (record: CacheRecord) => void state.table.set(id, record);
+    return remote.find(id, keep).catch(() => {
+      this.fleet.outOfReach(state, context);
+      return undefined;
+    });
   }
 
   /** `held`: what is there, and does not answer the call as things are. */

@@ -44,6 +44,7 @@ export class GuardedStore {
   turns = 0;
   private failures = 0;
   private probeAt = 0;
+  private closed = false;
 
   constructor(
     private readonly store: CacheStore,
@@ -74,9 +75,8 @@ export class GuardedStore {
   lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
     return this.within(
       () => this.store.lease(entry, terms),
-      // Nobody will load under it: others need not wait for its end.
       (late) => {
-        if (late.outcome === 'granted') this.ignoring(this.store.fail(late.lease, 0));
+        if (late.outcome === 'granted') this.giveBack(late.lease);
         if (late.outcome === 'held') late.leave();
       },
     );
@@ -91,16 +91,29 @@ export class GuardedStore {
   }
 
   claim(entry: EntryName, leaseMs: number): Promise<Lease> {
-    return this.within(() => this.store.claim(entry, leaseMs));
+    return this.within(
+      () => this.store.claim(entry, leaseMs),
+      (late) => this.giveBack(late),
+    );
   }
 
   invalidate(entry: EntryName, below?: Parameters<CacheStore['invalidate']>[1]): Promise<void> {
     return this.within(() => this.store.invalidate(entry, below));
   }
 
+  /** Who waits now waits no longer. Never rejects, and takes no longer than a call. */
   async close(): Promise<void> {
+    this.closed = true;
     this.timer?.();
-    await this.store.close();
+    for (const wait of this.waits) this.giveUp(wait);
+    await new Promise<void>((resolve) => {
+      const stop = this.background.after(this.deadlineMs, resolve);
+      const done = () => {
+        stop();
+        resolve();
+      };
+      attempt(() => this.store.close()).then(done, done);
+    });
   }
 
   private readTurn(): void {
@@ -126,24 +139,21 @@ export class GuardedStore {
         },
       };
       this.add(wait);
-      ask().then(
+      attempt(ask).then(
         (answer) => {
           if (wait.over) return late?.(answer);
           wait.over = true;
           this.failures = 0;
           resolve(answer);
         },
-        () => {
-          if (wait.over) return;
-          wait.over = true;
-          wait.giveUp();
-        },
+        () => this.giveUp(wait),
       );
     });
   }
 
   /** One call goes through now and then while the store is out of reach, to see whether it still is. */
   private admits(now: number): boolean {
+    if (this.closed) return false;
     if (this.failures < MOST_FAILURES) return true;
     if (now < this.probeAt) return false;
     this.probeAt = now + PROBE_MS;
@@ -171,16 +181,30 @@ export class GuardedStore {
     let first = 0;
     for (; first < this.waits.length; first++) {
       const wait = this.waits[first]!;
-      if (wait.over) continue;
-      if (wait.until > now) break;
-      wait.over = true;
-      wait.giveUp();
+      if (!wait.over && wait.until > now) break;
+      this.giveUp(wait);
     }
     this.waits = this.waits.slice(first);
     if (this.waits.length > 0) this.timer = this.after(Math.max(1, this.waits[0]!.until - now));
   }
 
-  private ignoring(work: Promise<unknown>): void {
-    this.background.track(work.catch(() => undefined));
+  private giveUp(wait: Wait): void {
+    if (wait.over) return;
+    wait.over = true;
+    wait.giveUp();
+  }
+
+  /** Nobody will load under it: others need not wait for its end. Nor does anybody wait for this. */
+  private giveBack(lease: Lease): void {
+    attempt(() => this.store.fail(lease, 0)).catch(() => undefined);
+  }
+}
+
+/** A store of somebody else may throw before it has returned a promise. */
+function attempt<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return ask();
+  } catch {
+    return Promise.reject(NO_STORE);
   }
 }

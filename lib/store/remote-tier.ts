@@ -15,8 +15,18 @@ const MOST_BYTES = 4 * 1024 * 1024;
 export type Leased =
   | { readonly outcome: 'granted'; readonly lease: Lease }
   | { readonly outcome: 'fresh'; readonly record: CacheRecord }
-  | Extract<LeaseAnswer, { outcome: 'held' | 'refused' }>
-  | { readonly outcome: 'cooling'; readonly record: CacheRecord | undefined };
+  | { readonly outcome: 'cooling' }
+  /** What somebody has stored was changed from here while this was on its way: to be asked again. */
+  | { readonly outcome: 'overtaken' }
+  | Extract<LeaseAnswer, { outcome: 'held' | 'refused' }>;
+
+/** A look at an entry that takes its time. */
+interface Look {
+  /** Whether no change of the entry was being told from here at any time since it began. */
+  isCurrent: boolean;
+  /** Whether one has been told since it began: who made it may have gone on. */
+  isOvertaken: boolean;
+}
 
 /** The entries of one entity in a store that several processes share. */
 export class RemoteTier {
@@ -24,8 +34,10 @@ export class RemoteTier {
   readonly quarantined = new Set<string>();
   private shutOutUntil = -Infinity;
   private patienceMs = 0;
-  /** Changes here so far: what was read before one may be older than it. */
-  changes = 0;
+  /** Under way, by entry: what comes of one may be older than what is told meanwhile. */
+  private readonly looks = new Map<string, Set<Look>>();
+  /** How many changes of an entry are being told: what is looked at meanwhile may be older than they are. */
+  private readonly changing = new Map<string, number>();
   /** What was asked for in this turn. */
   private readonly asked = new Map<string, Promise<CacheRecord | undefined>>();
   private turn = -1;
@@ -49,12 +61,14 @@ export class RemoteTier {
 
   /** Too much was invalidated to be told one by one: the store is not asked at all until its entries have gone by themselves. */
   shutOut(): void {
-    this.changes++;
+    for (const id of this.looks.keys()) this.overtake(id);
     this.shutOutUntil = this.clock.monotonic() + this.keepMs;
   }
 
-  /** The entry, however old. Asked for by many in one turn, it is read and decoded once. */
-  find(id: string): Promise<CacheRecord | undefined> {
+  /**
+   * The entry, however old. Asked for by many in one turn, it is read and decoded once. `keep`: as for {@link lease}.
+   */
+  find(id: string, keep: (record: CacheRecord) => void): Promise<CacheRecord | undefined> {
     const { store, asked } = this;
     if (this.turn !== store.turns) {
       this.turn = store.turns;
@@ -62,19 +76,43 @@ export class RemoteTier {
     }
     const known = asked.get(id);
     if (known !== undefined) return known;
-    const found = store
-      .find(this.name(id))
-      .then((stored) => (stored === undefined ? undefined : this.recordOf(stored)));
+    const look = this.look(id);
+    const found = store.find(this.name(id)).then(
+      (stored) => {
+        const record = stored && this.recordOf(stored, this.onUnreadable);
+        if (this.end(id, look) && record !== undefined) keep(record);
+        return record;
+      },
+      (error: unknown) => {
+        this.end(id, look);
+        throw error;
+      },
+    );
     asked.set(id, found);
     return found;
   }
 
-  /** `unlike`: a record that is of no use to who asks, nor is anything that was loaded before it. */
-  lease(id: string, unlike: CacheRecord | undefined): Promise<Leased> {
-    return this.leaseAfter(
-      id,
-      unlike === undefined ? -Infinity : this.toStoreTime(unlike.loadedAt) + 1,
-    );
+  /**
+   * `unlike`: a record that is of no use to who asks, nor is anything that was loaded before it. `keep`: puts what
+   * somebody has stored since into the table of this process; called where the contract and what happens here bear it.
+   */
+  async lease(
+    id: string,
+    unlike: CacheRecord | undefined,
+    keep: (record: CacheRecord) => void,
+  ): Promise<Leased> {
+    const look = this.watch(id);
+    try {
+      const newerThan = unlike === undefined ? -Infinity : this.toStoreTime(unlike.loadedAt) + 1;
+      const answer = await this.leaseAfter(id, newerThan);
+      if (answer.outcome !== 'fresh') return answer;
+      // Somebody may have joined this load since who must not get what was there before.
+      if (look.isOvertaken) return { outcome: 'overtaken' };
+      if (look.isCurrent && this.keepsCopies) keep(answer.record);
+      return answer;
+    } finally {
+      this.end(id, look);
+    }
   }
 
   private async leaseAfter(id: string, newerThan: number): Promise<Leased> {
@@ -93,21 +131,39 @@ export class RemoteTier {
         if (record === undefined) return this.leaseAfter(id, answer.stored.loadedAt);
         return { outcome: 'fresh', record };
       }
-      case 'cooling':
-        return { outcome: 'cooling', record: this.recordOf(answer.stale) };
+      case 'cooling': {
+        const { stale } = answer;
+        if (this.recordOf(stale) === undefined) return this.leaseAfter(id, stale.loadedAt);
+        return { outcome: 'cooling' };
+      }
       default:
         return answer;
     }
   }
 
   /** A write of the entry begins. `withinMs`: how long it may take before others need not wait for it. */
-  async claim(id: string): Promise<Lease> {
-    this.changes++;
+  claim(id: string): Promise<Lease> {
     return this.store.claim(this.name(id), this.read.loadTimeoutMs + MARGIN_MS);
   }
 
-  /** Stores what was loaded or written under the lease. */
-  async fill(lease: Lease, record: CacheRecord): Promise<FillOutcome | 'too large'> {
+  /** Stores what was loaded or written under the lease. `keep`: as for {@link lease}, of what was stored. */
+  async fill(
+    lease: Lease,
+    record: CacheRecord,
+    keep: () => void = () => undefined,
+  ): Promise<FillOutcome | 'too large'> {
+    const { id } = lease.entry;
+    const look = this.look(id);
+    try {
+      const outcome = await this.change(id, () => this.fillWith(lease, record), look);
+      if (outcome === 'stored' && this.end(id, look)) keep();
+      return outcome;
+    } finally {
+      this.end(id, look);
+    }
+  }
+
+  private async fillWith(lease: Lease, record: CacheRecord): Promise<FillOutcome | 'too large'> {
     const { value, loadedAt, softExpiry, loadMs, extras } = record;
     const payload = value === null ? undefined : encode(value, MOST_BYTES);
     if (payload === 'too large') {
@@ -132,12 +188,62 @@ export class RemoteTier {
     return this.store.fail(lease, coolDownMs);
   }
 
+  /** Where it fails, the entry is quarantined: who calls has to see to it that the store hears of it. */
   invalidate(id: string, atLeast?: Comparable): Promise<void> {
-    this.changes++;
-    // Who asks from now on must not get what was asked for before.
-    this.asked.delete(id);
     const below = atLeast === undefined ? undefined : { atLeast, keepMs: this.keepMs };
-    return this.store.invalidate(this.name(id), below);
+    return this.change(id, async () => {
+      try {
+        await this.store.invalidate(this.name(id), below);
+      } catch (error) {
+        // At once: who asks in the same turn must not get it either.
+        this.quarantined.add(id);
+        throw error;
+      }
+    });
+  }
+
+  private get keepsCopies(): boolean {
+    return this.policy.keptIn === 'store and process';
+  }
+
+  /** Nothing comes of a look where nothing is kept here. */
+  private look(id: string): Look | undefined {
+    return this.keepsCopies ? this.watch(id) : undefined;
+  }
+
+  private watch(id: string): Look {
+    const look = { isCurrent: !this.changing.has(id), isOvertaken: false };
+    const looks = this.looks.get(id);
+    if (looks === undefined) this.looks.set(id, new Set([look]));
+    else looks.add(look);
+    return look;
+  }
+
+  /** Whether what came of it is newer than everything that was told meanwhile. */
+  private end(id: string, look: Look | undefined): boolean {
+    if (look === undefined) return false;
+    const looks = this.looks.get(id);
+    looks?.delete(look);
+    if (looks?.size === 0) this.looks.delete(id);
+    return look.isCurrent;
+  }
+
+  private overtake(id: string, but?: Look): void {
+    for (const look of this.looks.get(id) ?? []) if (look !== but) look.isCurrent = false;
+  }
+
+  /** Tells the store of something by which what it had until then is old. */
+  private async change<T>(id: string, tell: () => Promise<T>, own?: Look): Promise<T> {
+    this.overtake(id, own);
+    this.changing.set(id, (this.changing.get(id) ?? 0) + 1);
+    try {
+      return await tell();
+    } finally {
+      const left = this.changing.get(id)! - 1;
+      if (left > 0) this.changing.set(id, left);
+      else this.changing.delete(id);
+      for (const look of this.looks.get(id) ?? []) look.isOvertaken = true;
+    }
   }
 
   /** Some callers accept entries so long past their soft expiry: they have to be there then. */
@@ -156,7 +262,7 @@ export class RemoteTier {
     return ttlMs + Math.max(staleForMs + staleIfErrorMs, this.patienceMs);
   }
 
-  private recordOf(stored: StoredEntry): CacheRecord | undefined {
+  private recordOf(stored: StoredEntry, onUnreadable?: () => void): CacheRecord | undefined {
     if (stored.schema !== this.schema) return undefined;
     const { maxBytes } = this.read;
     const sealed =
@@ -168,7 +274,7 @@ export class RemoteTier {
             weighs: maxBytes < Infinity,
           });
     if (typeof sealed === 'string') {
-      this.onUnreadable();
+      onUnreadable?.();
       return undefined;
     }
     const ahead = this.clock.monotonic() - this.store.now();

@@ -18,7 +18,7 @@ const TERMS = { leaseMs: LONG_MS, staleForMs: 0, staleOnErrorMs: 0, newerThan: 0
   let namespace: string;
   let tests = 0;
   const stores: RedisStore[] = [];
-  const open = (url = redis.url, options: { startWithout?: boolean } = {}) => {
+  const open = (url = redis.url, options: { startWithout?: boolean } = { startWithout: false }) => {
     const store = new RedisStore({ url, namespace, ...options });
     stores.push(store);
     return store;
@@ -103,10 +103,8 @@ const TERMS = { leaseMs: LONG_MS, staleForMs: 0, staleOnErrorMs: 0, newerThan: 0
   });
 
   it('says that Redis is out of reach, if it is', () =>
-    expect(open('redis://127.0.0.1:1', { startWithout: false }).check()).rejects.toThrow(
-      'did not',
-    ));
+    expect(open('redis://127.0.0.1:1').check()).rejects.toThrow('Redis is out of reach'));
 
   it('bears that Redis is out of reach, unless told otherwise', () =>
-    expect(open('redis://127.0.0.1:1').check()).resolves.toBeUndefined());
+    expect(open('redis://127.0.0.1:1', {}).check()).resolves.toBeUndefined());
 });

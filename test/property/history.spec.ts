@@ -66,7 +66,7 @@ describe('random histories', () => {
             else if (action === 'write') {
               change(k, ++version);
               source.get(k)!.past.length = 0; // after this no older value may be seen at all
-              drop(Things, k);
+              void drop(Things, k);
             } else if (action === 'remove' || action === 'hide')
               change(k, action === 'hide' ? 'hidden' : null);
             else {

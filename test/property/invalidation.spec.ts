@@ -45,7 +45,7 @@ describe('invalidation', () => {
               source.hot = i;
               await scheduler.schedule(Promise.resolve(), `writer committed ${i}`);
               if (wholeFamily) invalidateFamily(Users);
-              else drop(Users, 'hot');
+              else void drop(Users, 'hot');
               finished.hot = i;
             }
           };
@@ -64,7 +64,7 @@ describe('invalidation', () => {
     const { read, peek, invalidate: drop } = testEngine();
     let answer!: (value: number) => void;
     const waiting = read(Users, 'hot', () => new Promise<number>((resolve) => (answer = resolve)));
-    drop(Users, 'hot');
+    void drop(Users, 'hot');
     const after = read(Users, 'hot', async () => 2);
     answer(1);
     expect(await waiting).toBe(1);
@@ -76,7 +76,7 @@ describe('invalidation', () => {
     const { read, peek, invalidate: drop, invalidateFamily } = testEngine();
     await read(Users, 'hot', async () => 1);
     await read(Users, 'cold', async () => 1);
-    drop(Users, 'hot');
+    void drop(Users, 'hot');
     expect([await peek(Users, 'hot'), await peek(Users, 'cold')]).toEqual([undefined, 1]);
     invalidateFamily(Users);
     expect(await peek(Users, 'cold')).toBeUndefined();

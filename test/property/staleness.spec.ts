@@ -257,7 +257,7 @@ describe('a contract the application starts with', () => {
                 break;
               case 'change here':
                 change(action.key, ++version);
-                drop(Things, action.key);
+                void drop(Things, action.key);
                 floor[action.key] = source[action.key]!.length - 1;
                 break;
               case 'change all here':

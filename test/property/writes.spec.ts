@@ -43,7 +43,7 @@ describe('write-through', () => {
             await step(`${name} begins`);
             const token = engine.writer.begin(state, kind === 'key' ? 'hot' : undefined, undefined);
             const mine = await commit(name);
-            engine.writer.stored(token, 'hot', mine);
+            void engine.writer.stored(token, 'hot', mine);
             settled = Math.max(settled, mine);
           };
           const load = async () => {
@@ -75,7 +75,7 @@ describe('write-through', () => {
               await step('a failing write begins');
               const failing = engine.writer.begin(state, 'hot', undefined);
               const lost = await commit('a failing write', true).catch((n: number) => n);
-              engine.writer.failed(failing);
+              void engine.writer.failed(failing);
               settled = Math.max(settled, lost);
             },
           };

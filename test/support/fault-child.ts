@@ -1,7 +1,15 @@
 import { transformFile } from '@swc/core';
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -23,11 +31,28 @@ export interface Child {
   readonly pid: number;
   /** All that it has printed. */
   readonly output: () => string;
+  /** What of it went to its standard error. */
+  readonly errors: () => string;
+  /** Resolves to what it answers, if it is an application that does. */
+  readonly ask: (name: string, ...args: readonly unknown[]) => Promise<unknown>;
   /** Resolves when it has printed that. */
   readonly said: (pattern: RegExp) => Promise<RegExpExecArray>;
   readonly kill: (signal: NodeJS.Signals) => void;
   /** Resolves when it has ended by itself, by its code or by the name of a signal. */
   readonly ended: () => Promise<number | NodeJS.Signals>;
+}
+
+/** What an application is asked, one message each. */
+export interface Question {
+  readonly id: number;
+  readonly name: string;
+  readonly args: readonly unknown[];
+}
+
+export interface Answer {
+  readonly id: number;
+  readonly value?: unknown;
+  readonly failure?: string;
 }
 
 /** A machine may be slow; nothing here is expected to take a fraction of it. */
@@ -52,7 +77,11 @@ export async function compileApps(): Promise<Processes> {
   const directory = mkdtempSync(join(tmpdir(), 'cache-fault-'));
   const code = join(directory, 'code');
   await Promise.all([...sources()].map((path) => compile(path, code)));
-  const manifest = { name: 'nestjs-cache-contract', type: 'module', exports: './lib/index.js' };
+  const manifest = {
+    name: 'nestjs-cache-contract',
+    type: 'module',
+    exports: { '.': './lib/index.js', './redis': './lib/redis.js' },
+  };
   writeFileSync(join(code, 'package.json'), JSON.stringify(manifest));
   symlinkSync(join(root, 'node_modules'), join(code, 'node_modules'), 'dir');
   const running = new Map<Child, Promise<unknown>>();
@@ -79,6 +108,7 @@ export async function compileApps(): Promise<Processes> {
 function* sources(): Iterable<string> {
   for (const folder of ['lib', 'test/fault/apps', 'test/support']) {
     for (const path of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
+      if (path.endsWith('.lua')) yield join(folder, path);
       if (path.endsWith('.ts') && (folder !== 'test/support' || path.startsWith('fault-'))) {
         yield join(folder, path);
       }
@@ -87,6 +117,9 @@ function* sources(): Iterable<string> {
 }
 
 async function compile(path: string, to: string): Promise<void> {
+  const target = join(to, path.replace(/\.ts$/, '.js'));
+  mkdirSync(dirname(target), { recursive: true });
+  if (path.endsWith('.lua')) return cpSync(join(root, path), target);
   const { code } = await transformFile(join(root, path), {
     swcrc: false,
     configFile: false,
@@ -102,8 +135,6 @@ async function compile(path: string, to: string): Promise<void> {
     },
     module: { type: 'es6' },
   });
-  const target = join(to, path.replace(/\.ts$/, '.js'));
-  mkdirSync(dirname(target), { recursive: true });
   writeFileSync(target, code);
 }
 
@@ -111,11 +142,16 @@ function start(file: string, settings: object): [Child, Promise<unknown>] {
   const env = { ...process.env, NO_COLOR: '1' };
   const child = spawn(process.execPath, [file, JSON.stringify(settings)], {
     env,
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
-  let output = '';
+    stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
+  }) as ChildProcessWithoutNullStreams;
+  let [output, errors, asked] = ['', '', 0];
+  const answers = new Map<number, Answer>();
   child.stdout.on('data', (text) => (output += text));
-  child.stderr.on('data', (text) => (output += text));
+  child.stderr.on('data', (text) => {
+    output += text;
+    errors += text;
+  });
+  child.on('message', (answer) => answers.set((answer as Answer).id, answer as Answer));
   let end: number | NodeJS.Signals | undefined;
   const closed = once(child, 'close').then(([code, signal]) => (end = code ?? signal));
   const within = <T>(what: string, look: () => T | Nothing) =>
@@ -131,6 +167,19 @@ function start(file: string, settings: object): [Child, Promise<unknown>] {
         if (found === null && end !== undefined) throw new Error(`it ended (${end})`);
         return found;
       }),
+    errors: () => errors,
+    ask: async (name, ...args) => {
+      const id = ++asked;
+      // Should it have ended, that is told below.
+      child.send({ id, name, args } satisfies Question, () => undefined);
+      const { failure, value } = await within(`a process answers ${name}`, () => {
+        if (end !== undefined && !answers.has(id)) throw new Error(`it ended (${end})`);
+        return answers.get(id);
+      });
+      answers.delete(id);
+      if (failure !== undefined) throw new Error(`${name}: ${failure}`);
+      return value;
+    },
     kill: (signal) => child.kill(signal),
     ended: () => within('a process ends', () => end),
   };

@@ -70,8 +70,12 @@ function wantOf(file, test) {
   const text = readFileSync(file.testFilePath, 'utf8');
   return WANTS.find(({ name, asks }) => {
     if (!text.includes(asks)) return false;
-    // Some need both: where another test has found the first one, it is the second one that is missing.
-    const others = file.testResults.filter(({ fullName }) => fullName.includes(name));
-    return name === 'PostgreSQL' || (others.includes(test) && others.every(isLeftOut));
+    if (name === 'PostgreSQL') return true;
+    // Some need both: where another test of the suite has found the first one, it is the second one that is missing.
+    const [suite] = test.ancestorTitles;
+    return (
+      test.fullName.includes(name) &&
+      file.testResults.filter(({ ancestorTitles: [own] }) => own === suite).every(isLeftOut)
+    );
   })?.name;
 }

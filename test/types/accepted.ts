@@ -33,8 +33,12 @@ import {
   add,
   CacheFlushTimeoutError,
   CacheJournalFullError,
+  CacheLockBusyError,
+  CacheLockLostError,
   CacheMutationRejectedError,
+  CacheStore,
   counter,
+  DistributedLock,
   Flushes,
   Ledger,
   ledgerSchema,
@@ -48,21 +52,39 @@ import {
   type BatchPosition,
   type BuriedRow,
   type DeadLetter,
+  type EntryName,
+  type FillOutcome,
   type FlushBatch,
   type Flushed,
   type FlushEntry,
   type JournalOf,
   type JournalStatus,
+  type Lease,
+  type LeaseAnswer,
+  type LeaseTerms,
   type LedgerVerdict,
+  type Lock,
   type Mutation,
   type Receipt,
   type RemoveMutation,
   type RetryOptions,
   type SetMutation,
   type SqlDialect,
+  type StoreDefinition,
+  type StoredEntry,
+  type StoreParts,
   type StrategyOverride,
   type WriteBehindOptions,
 } from 'nestjs-cache-contract';
+import {
+  CacheRedisError,
+  RedisLock,
+  redisStore,
+  type RedisLockOptions,
+  type RedisSource,
+  type RedisStoreDefinition,
+} from 'nestjs-cache-contract/redis';
+import { Redis } from 'ioredis';
 
 export interface UserProfile {
   id: string;
@@ -596,6 +618,117 @@ declare class OwnSingleflight extends Singleflight {
   ],
 })
 export class WithOwnParts {}
+
+// --- stores that processes share, and locks
+
+const url = 'redis://localhost:6379';
+/** Of the cart the third shape. */
+export const Baskets = entity<{ lines: readonly string[] } | null>('basket', {
+  maxStaleness: { normal: '1m', incident: '10m' },
+  read: readThrough({ ttl: '30s' }),
+  write: invalidate(),
+  store: 'sessions',
+  schema: 3,
+});
+export const InProcess = entity<string>('in-process', {
+  maxStaleness: '1m',
+  read: readThrough({ ttl: '30s' }),
+  write: invalidate(),
+  store: 'process',
+});
+
+@Module({ imports: [CacheModule.forRoot({ namespace: 'shop', store: redisStore({ url }) })] })
+export class Shared {}
+
+declare const client: Redis;
+const source: RedisSource = { client };
+const definition: RedisStoreDefinition = { url, deadline: 50, startWithout: true };
+@Module({
+  imports: [
+    CacheModule.forRoot({
+      namespace: 'shop',
+      store: redisStore({ url, deadline: '250ms', startWithout: false }),
+      stores: { sessions: redisStore(source), others: redisStore(definition) },
+    }),
+  ],
+})
+export class SharedTwice {}
+
+@Module({
+  imports: [
+    CacheModule.forRootAsync({
+      useFactory: () => ({ namespace: 'shop', store: redisStore({ url }) }),
+    }),
+  ],
+})
+export class SharedByFactory {}
+
+export class OwnStore extends CacheStore {
+  now(): number {
+    return 0;
+  }
+  async read({ entity, id }: EntryName): Promise<StoredEntry | undefined> {
+    return query<StoredEntry | undefined>();
+  }
+  async lease(entry: EntryName, { leaseMs }: LeaseTerms): Promise<LeaseAnswer> {
+    const lease: Lease = { entry, token: 'a', grantedAt: leaseMs };
+    return { outcome: 'granted', lease, stale: undefined };
+  }
+  async fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome> {
+    return stored.payload === undefined ? 'voided' : 'stored';
+  }
+  async fail(lease: Lease, coolDownMs: number): Promise<void> {}
+  async claim(entry: EntryName, leaseMs: number): Promise<Lease> {
+    return { entry, token: 'a', grantedAt: 0 };
+  }
+  async invalidate(entry: EntryName): Promise<void> {}
+  async close(): Promise<void> {}
+}
+export const ownStore: StoreDefinition = {
+  deadlineMs: 100,
+  open: ({ namespace, clock }: StoreParts) => {
+    console.log(namespace, clock.monotonic());
+    return new OwnStore();
+  },
+};
+@Module({ imports: [CacheModule.forRoot({ namespace: 'shop', store: ownStore })] })
+export class WithOwnStore {}
+
+const lockOptions: RedisLockOptions = { url, namespace: 'shop' };
+@Module({
+  imports: [
+    CacheModule.forRoot({
+      providers: [
+        {
+          provide: DistributedLock,
+          useFactory: (clock: Clock) => new RedisLock(lockOptions, clock),
+          inject: [Clock],
+        },
+      ],
+    }),
+  ],
+})
+export class WithLocks {
+  constructor(private readonly locks: DistributedLock) {}
+
+  async report(): Promise<number> {
+    const lock: Lock | undefined = await this.locks.acquire('report', { patience: 0 });
+    const fence: bigint | undefined = lock?.fence;
+    lock?.signal.throwIfAborted();
+    await lock?.release();
+    return this.locks.run('report', async ({ fence, signal }) => Number(fence), {
+      ttl: '10s',
+      patience: '1s',
+      signal: AbortSignal.timeout(5_000),
+    });
+  }
+}
+
+export function codeOf(error: unknown): string {
+  if (error instanceof CacheLockBusyError) return `${error.code} ${error.patienceMs}`;
+  if (error instanceof CacheLockLostError) return `${error.code} ${error.ttlMs}`;
+  return error instanceof CacheRedisError ? error.code : '';
+}
 
 // --- events and errors
 

@@ -30,8 +30,14 @@ import {
   type FlushBatch,
   type Flushed,
   type Mutation,
+  CacheStore,
+  type Lock,
+  type DistributedLock,
+  type StoreDefinition,
   type StrategyOverride,
 } from 'nestjs-cache-contract';
+import { RedisLock, redisStore } from 'nestjs-cache-contract/redis';
+import type { Cluster, Redis } from 'ioredis';
 import {
   Articles,
   Balances,
@@ -44,6 +50,7 @@ import {
   OtherLedger,
   Views,
   Visits,
+  OwnStore,
   type Article,
   type Product,
   type ShopTx,
@@ -626,6 +633,64 @@ void products.invalidate('1');
 void products.get(1, async () => 'x');
 // @ts-expect-error a facade of another entity
 export const other: CacheOf<typeof Profiles> = products;
+
+// --- stores that processes share, and locks
+
+declare const client: Redis;
+declare const cluster: Cluster;
+declare const locks: DistributedLock;
+declare const lock: Lock;
+const url = 'redis://localhost:6379';
+const shared = { maxStaleness: '1m', read, write } as const;
+
+// @ts-expect-error a store that is no name
+entity<string>('s', { ...shared, store: redisStore({ url }) });
+// @ts-expect-error a schema of text
+entity<string>('s', { ...shared, schema: '2' });
+// @ts-expect-error a store without an address
+redisStore({});
+// @ts-expect-error an address and a client at once
+redisStore({ url, client });
+// @ts-expect-error an address as text
+redisStore(url);
+// @ts-expect-error a cluster
+redisStore({ client: cluster });
+// @ts-expect-error a host, which is part of the address
+redisStore({ host: 'localhost', port: 6379 });
+// @ts-expect-error a malformed deadline
+redisStore({ url, deadline: 'soon' });
+// @ts-expect-error a namespace of one store, which all of them share
+redisStore({ url, namespace: 'shop' });
+// @ts-expect-error an address where a store belongs
+CacheModule.forRoot({ namespace: 'shop', store: url });
+// @ts-expect-error a client where a store belongs
+CacheModule.forRoot({ namespace: 'shop', store: client });
+// @ts-expect-error an open store where what opens it belongs
+CacheModule.forRoot({ namespace: 'shop', store: new OwnStore() });
+// @ts-expect-error a list of stores without names
+CacheModule.forRoot({ namespace: 'shop', stores: [redisStore({ url })] });
+// @ts-expect-error a store without a deadline
+export const noDeadline: StoreDefinition = { open: () => new OwnStore() };
+// @ts-expect-error a store that opens later
+export const late: StoreDefinition = { deadlineMs: 100, open: async () => new OwnStore() };
+// @ts-expect-error a store that does not grant leases
+export class NoLeases extends CacheStore {
+  now = () => 0;
+}
+export class OtherFill extends OwnStore {
+  // @ts-expect-error a fill that does not say what became of it
+  override async fill(): Promise<void> {}
+}
+// @ts-expect-error locks without an address
+export const noLock = new RedisLock({ namespace: 'shop' });
+// @ts-expect-error a lock without a name
+void locks.acquire({ patience: 0 });
+// @ts-expect-error a malformed ttl of a lock
+void locks.acquire('report', { ttl: '10 seconds' });
+// @ts-expect-error a function before the name
+void locks.run(async () => 1, 'report');
+// @ts-expect-error a fence taken for a number
+export const fence: number = lock.fence;
 
 // --- module
 

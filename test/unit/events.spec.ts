@@ -59,7 +59,7 @@ describe('events', () => {
     await read(Things, 'a', async () => 2);
     expect(ear.heard[0]).toMatchObject({ name: 'miss', reason: 'expired' });
     ear.heard.length = 0;
-    invalidate(Things, 'a');
+    void invalidate(Things, 'a');
     expect(ear.heard).toEqual([expect.objectContaining({ name: 'invalidate', held: 1 })]);
   });
 
@@ -92,7 +92,7 @@ describe('events', () => {
     const { read, invalidate } = testEngine();
     const source = deferred<number>();
     const call = read(Things, 'a', () => source.promise);
-    invalidate(Things, 'a');
+    void invalidate(Things, 'a');
     source.resolve(1);
     await call;
     expect(ear.heard.at(-1)).toMatchObject({ name: 'fill', outcome: 'invalidated meanwhile' });
@@ -112,7 +112,7 @@ describe('events', () => {
     await read(Things, 'ada@example.org', async () => ({ password: 'hunter2' }));
     await read(Things, 'ada@example.org', async () => 'unused');
     await read(Things, 'bob@example.org', async () => new (class Secret {})());
-    invalidate(Things, 'ada@example.org');
+    void invalidate(Things, 'ada@example.org');
     const told = JSON.stringify(ear.heard);
     expect(told).not.toContain('example.org');
     expect(told).not.toContain('hunter2');

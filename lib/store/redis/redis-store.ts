@@ -112,7 +112,8 @@ export class RedisStore extends CacheStore {
     try {
       await checkCapabilities(commands, subscriber, namespace, this.keys.probe(newToken()));
     } catch (error) {
-      if (!(error instanceof NoAnswerError) || !this.startWithout) throw error;
+      if (!(error instanceof NoAnswerError)) throw error;
+      if (!this.startWithout) throw outOfReach(error);
     }
     // So that who waits for the very first load can be woken.
     this.waiters.open();
@@ -189,4 +190,13 @@ export class RedisStore extends CacheStore {
   private all(entry: EntryName): [record: string, lease: string, floor: string] {
     return [this.keys.record(entry), this.keys.lease(entry), this.keys.floor(entry)];
   }
+}
+
+/** What keeps an application from starting that does not start without. */
+function outOfReach(error: NoAnswerError): NoAnswerError {
+  const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException;
+  return new NoAnswerError(
+    `Redis is out of reach (${code ?? message}). Fix: see whether it runs where the url says; or start without it, and use it as soon as it is there: \`startWithout: true\`.`,
+    { cause: error },
+  );
 }

@@ -49,7 +49,7 @@ describe('currentLoad().stale', () => {
     const look = async ({ stale }: { stale: unknown }) => (seen.push(stale), 'value');
     await read(Things, 'a', look);
     await read(Things, 'b', look);
-    invalidate(Things, 'a');
+    void invalidate(Things, 'a');
     await read(Things, 'a', look);
     expect(seen).toEqual([undefined, undefined, undefined]);
   });

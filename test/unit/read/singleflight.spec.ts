@@ -84,7 +84,7 @@ describe('one load per key', () => {
       later = AsyncResource.bind(() => read(Users, 'ada', async () => 'fresh'));
       return 'old';
     });
-    drop(Users, 'ada');
+    void drop(Users, 'ada');
     expect(await later()).toBe('fresh');
     expect(await read(Users, 'ada', async () => 'not asked')).toBe('fresh');
   });

@@ -456,7 +456,7 @@ describe('an invalidation', () => {
       load.down = false;
       await read(Menus, 'a', load);
       clock.advance(10_000);
-      forget();
+      void forget();
       load.down = true;
       await expect(read(Menus, 'a', load)).rejects.toBe(load.error);
       await expect(read(Menus, 'a', load)).rejects.toBe(load.error);
@@ -481,7 +481,7 @@ describe('an invalidation', () => {
     clock.advance(10_000);
     const refresh = deferred<string>();
     expect(await read(Feeds, 'a', () => refresh.promise)).toBe('first');
-    drop(Feeds, 'a');
+    void drop(Feeds, 'a');
     refresh.resolve('second');
     await settled();
     expect(await peek(Feeds, 'a')).toBeUndefined();
@@ -494,7 +494,7 @@ describe('an invalidation', () => {
     clock.advance(10_000);
     const refresh = deferred<string>();
     await read(Feeds, 'a', () => refresh.promise);
-    drop(Feeds, 'a');
+    void drop(Feeds, 'a');
     const after = read(Feeds, 'a', async () => 'third');
     refresh.resolve('second');
     expect(await after).toBe('third');
@@ -510,7 +510,7 @@ describe('an invalidation', () => {
     const down = deferred<never>();
     const call = read(Rates, 'a', () => down.promise);
     const early = read(Rates, 'a', () => down.promise);
-    drop(Rates, 'a');
+    void drop(Rates, 'a');
     down.reject(error);
     await expect(call).rejects.toBe(error);
     await expect(early).rejects.toBe(error);
@@ -528,7 +528,7 @@ describe('an invalidation', () => {
       const call = read(Rates, 'a', () => down.promise).catch(() => 'failure');
       down.reject(new Error('connection refused'));
       for (let i = 0; i < turns; i++) await Promise.resolve();
-      drop(Rates, 'a');
+      void drop(Rates, 'a');
       dropped = true;
       outcomes.add((await call) as string);
       end();
@@ -568,7 +568,7 @@ describe('a refresh that hangs', () => {
       'a write-through',
       ({ engine: { entities, writer } }: Parts) => {
         const write = writer.begin(entities.stateOf(Patient), 'a', undefined);
-        writer.stored(write, 'a', 'second');
+        void writer.stored(write, 'a', 'second');
       },
     ],
   ])('keeps no value from being refreshed that came after %s', async (_, happens) => {

@@ -1,0 +1,291 @@
+import { GuardedStore, NO_STORE } from '../../../lib/store/guarded-store.js';
+import { Background } from '../../../lib/time/background.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { MemoryStore } from '../../support/memory-store/memory-store.js';
+import { TroubledStore } from '../../support/troubled-store.js';
+
+const entry = { entity: 'profile', id: '7' };
+const terms = { leaseMs: 2_000, staleForMs: 0, staleOnErrorMs: 0, newerThan: -Infinity };
+const settled = () => new Promise(setImmediate);
+
+function setUp() {
+  const clock = new ManualClock();
+  const shared = new MemoryStore(clock);
+  const store = new TroubledStore(shared);
+  const background = new Background(clock);
+  const guarded = new GuardedStore(store, 100, clock, background);
+  /** Time goes by, and what is due then comes to its end. */
+  const pass = async (ms: number) => {
+    // What was asked for in this turn is under way.
+    await settled();
+    clock.advance(ms);
+    await settled();
+    await settled();
+  };
+  const outOfReach = async () => {
+    store.has('rejected');
+    for (let i = 0; i < 5; i++) await expect(guarded.find(entry)).rejects.toBe(NO_STORE);
+    store.asked.length = 0;
+  };
+  return { clock, shared, store, background, guarded, pass, outOfReach };
+}
+
+/** How a promise stands, without waiting for it. */
+function watched(work: Promise<unknown>) {
+  const watch: { state: 'waiting' | 'answered' | 'given up' } = { state: 'waiting' };
+  work.then(
+    () => (watch.state = 'answered'),
+    (error: unknown) => {
+      expect(error).toBe(NO_STORE);
+      watch.state = 'given up';
+    },
+  );
+  return watch;
+}
+
+describe('a store that never answers', () => {
+  it('costs each call its deadline and not a millisecond more', async () => {
+    const { clock, store, guarded, pass } = setUp();
+    store.has('lost');
+    const lease = await new MemoryStore(clock).claim(entry, 1);
+    const stored = { loadedAt: 0, softExpiry: 1, loadMs: 0, schema: 0 } as never;
+    const calls = [
+      guarded.find(entry),
+      guarded.lease(entry, terms),
+      guarded.fill(lease, stored, 1),
+      guarded.fail(lease, 0),
+      guarded.claim(entry, 1),
+      guarded.invalidate(entry),
+    ].map(watched);
+    await pass(99);
+    expect(calls.map(({ state }) => state)).toEqual(Array(6).fill('waiting'));
+    await pass(1);
+    expect(calls.map(({ state }) => state)).toEqual(Array(6).fill('given up'));
+  });
+
+  it('costs each call a deadline of its own, however they follow each other', async () => {
+    const { store, guarded, pass, background } = setUp();
+    store.has('lost');
+    const first = watched(guarded.find(entry));
+    await pass(60);
+    const second = watched(guarded.find(entry));
+    await pass(40);
+    expect([first.state, second.state]).toEqual(['given up', 'waiting']);
+    await pass(59);
+    expect(second.state).toBe('waiting');
+    await pass(1);
+    expect(second.state).toBe('given up');
+    expect(background.size).toBe(0);
+  });
+
+  it('needs one timer for all who wait, because there may be thousands', async () => {
+    const { clock, store, guarded, pass } = setUp();
+    store.has('lost');
+    const calls = Array.from({ length: 1_000 }, () => watched(guarded.find(entry)));
+    await settled();
+    expect(clock.pending).toBe(1);
+    await pass(100);
+    expect(new Set(calls.map(({ state }) => state))).toEqual(new Set(['given up']));
+    expect(clock.pending).toBe(0);
+  });
+
+  it('leaves nothing behind once it answers, but for the one timer until its time', async () => {
+    const { clock, guarded, pass } = setUp();
+    for (let i = 0; i < 100; i++) await guarded.find(entry);
+    expect(clock.pending).toBe(1);
+    await pass(100);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('is given up by all who wait when the application closes, and asked nothing after that', async () => {
+    const { clock, store, guarded, background } = setUp();
+    store.has('lost');
+    const call = watched(guarded.find(entry));
+    // As the engine does it: timers go first.
+    await background.close();
+    await guarded.close();
+    await settled();
+    expect(call.state).toBe('given up');
+    store.asked.length = 0;
+    await expect(guarded.lease(entry, terms)).rejects.toBe(NO_STORE);
+    expect(store.asked).toEqual([]);
+    expect([clock.pending, background.size, store.closed]).toEqual([0, 0, 1]);
+  });
+
+  it('keeps no application from closing, because what does not answer does not close either', async () => {
+    const { clock, store, guarded, pass } = setUp();
+    store.close = () => new Promise(() => undefined);
+    const closed = watched(guarded.close());
+    await pass(99);
+    expect(closed.state).toBe('waiting');
+    await pass(1);
+    expect(closed.state).toBe('answered');
+    expect(clock.pending).toBe(0);
+  });
+
+  it('may fail to close as well: the application has ended all the same', async () => {
+    const { clock, store, guarded } = setUp();
+    store.close = () => Promise.reject(new Error('connection reset'));
+    await guarded.close();
+    expect(clock.pending).toBe(0);
+  });
+});
+
+describe('an answer', () => {
+  it('that came in time counts though the process was too busy to look at it', async () => {
+    const { clock, store, guarded } = setUp();
+    store.has('held up');
+    const call = watched(guarded.find(entry));
+    await settled();
+    clock.advance(100);
+    // It lies in the socket, which is looked at when timers have run.
+    await store.deliver();
+    expect(call.state).toBe('answered');
+  });
+
+  it('that comes a turn after the deadline does not count: somebody asks the source by then', async () => {
+    const { store, guarded, pass } = setUp();
+    store.has('held up');
+    const call = watched(guarded.find(entry));
+    await pass(100);
+    await store.deliver();
+    expect(call.state).toBe('given up');
+  });
+
+  it('that is an error in whatever way is one and the same failure', async () => {
+    const { store, guarded } = setUp();
+    for (const trouble of ['rejected', 'thrown'] as const) {
+      store.has(trouble);
+      await expect(guarded.find(entry)).rejects.toBe(NO_STORE);
+      await expect(guarded.invalidate(entry)).rejects.toBe(NO_STORE);
+    }
+  });
+});
+
+describe('after five failures in a row', () => {
+  it('nobody waits any more, nor is the store asked', async () => {
+    const { store, guarded } = setUp();
+    store.has('rejected');
+    for (let i = 0; i < 4; i++) await expect(guarded.find(entry)).rejects.toBe(NO_STORE);
+    store.has('lost');
+    const fifth = watched(guarded.find(entry));
+    await settled();
+    expect(fifth.state).toBe('waiting');
+    store.has('rejected');
+    await expect(guarded.find(entry)).rejects.toBe(NO_STORE);
+    store.asked.length = 0;
+    for (let i = 0; i < 100; i++) await expect(guarded.find(entry)).rejects.toBe(NO_STORE);
+    expect(store.asked).toEqual([]);
+  });
+
+  it('that were not in a row everything goes on, because the store is there', async () => {
+    const { store, guarded } = setUp();
+    for (let i = 0; i < 20; i++) {
+      store.has('rejected');
+      for (let j = 0; j < 4; j++) await expect(guarded.find(entry)).rejects.toBe(NO_STORE);
+      store.recovers();
+      expect(await guarded.find(entry)).toBeUndefined();
+    }
+    expect(store.asked).toHaveLength(100);
+  });
+
+  it('one call every 500 ms is let through, to see whether the store is back', async () => {
+    const { store, guarded, outOfReach, pass } = setUp();
+    await outOfReach();
+    store.has('lost');
+    await pass(499);
+    for (let i = 0; i < 10; i++) watched(guarded.lease(entry, terms));
+    expect(store.asked).toHaveLength(0);
+    await pass(1);
+    for (let round = 1; round <= 3; round++) {
+      const calls = Array.from({ length: 10 }, () => watched(guarded.lease(entry, terms)));
+      await settled();
+      expect(store.asked).toHaveLength(round);
+      expect(calls.filter(({ state }) => state === 'waiting')).toHaveLength(1);
+      await pass(100);
+      expect(calls.filter(({ state }) => state === 'waiting')).toHaveLength(0);
+      await pass(400);
+    }
+  });
+
+  it('one that succeeds is enough for all to use it again', async () => {
+    const { store, guarded, outOfReach, pass } = setUp();
+    await outOfReach();
+    store.recovers();
+    await pass(500);
+    await guarded.find(entry);
+    for (let i = 0; i < 10; i++) await guarded.find(entry);
+    expect(store.asked).toHaveLength(11);
+  });
+});
+
+describe('what is granted late', () => {
+  it('is given back, because nobody loads under it and others would wait for its end', async () => {
+    const { shared, store, guarded, pass, background } = setUp();
+    store.has('answered late', ['lease']);
+    const call = watched(guarded.lease(entry, terms));
+    await pass(100);
+    expect(call.state).toBe('given up');
+    expect(await shared.lease(entry, terms)).toMatchObject({ outcome: 'held' });
+    await store.deliver();
+    expect(await shared.lease(entry, terms)).toMatchObject({ outcome: 'granted' });
+    expect(background.size).toBe(0);
+  });
+
+  it('is given back where it was to be written under too', async () => {
+    const { shared, store, guarded, pass } = setUp();
+    store.has('answered late', ['claim']);
+    const call = watched(guarded.claim(entry, 2_000));
+    await pass(100);
+    expect(call.state).toBe('given up');
+    await store.deliver();
+    expect(await shared.lease(entry, terms)).toMatchObject({ outcome: 'granted' });
+  });
+
+  it('keeps no application from closing where giving it back is not answered', async () => {
+    const { store, guarded, pass, background } = setUp();
+    store.has('answered late', ['lease']);
+    watched(guarded.lease(entry, terms));
+    await pass(100);
+    store.has('lost', ['fail']);
+    await store.deliver();
+    expect(store.asked).toEqual(['lease', 'fail']);
+    await background.close();
+    await guarded.close();
+    expect(background.size).toBe(0);
+  });
+
+  it('is nobody’s error where giving it back fails', async () => {
+    for (const trouble of ['rejected', 'thrown'] as const) {
+      const { store, guarded, pass } = setUp();
+      store.has('answered late', ['lease']);
+      watched(guarded.lease(entry, terms));
+      await pass(100);
+      store.has(trouble, ['fail']);
+      // A rejection without a handler would fail this test by itself, one turn later.
+      await store.deliver();
+      await settled();
+      expect(store.asked).toEqual(['lease', 'fail']);
+    }
+  });
+
+  it('or is held by somebody else: nobody waits for its end any more', async () => {
+    const { store, guarded, pass } = setUp();
+    let left = 0;
+    const held = {
+      outcome: 'held',
+      forMs: 1,
+      stale: undefined,
+      woken: new Promise<void>(() => {}),
+    };
+    store.lease = async () => {
+      await store.invalidate(entry);
+      return { ...held, leave: () => left++ } as never;
+    };
+    store.has('held up', ['invalidate']);
+    watched(guarded.lease(entry, terms));
+    await pass(100);
+    await store.deliver();
+    expect(left).toBe(1);
+  });
+});
