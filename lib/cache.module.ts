@@ -46,7 +46,9 @@ function createEngine(
   // Faults are reported by the boot check, together with all others.
   const { known } = checkOptions(MODULE_OPTIONS, options, place);
   const logger = new Logger('CacheModule');
-  const { stores, faults } = openStores(known, clock);
+  // The one that is given, not the standard: applications that share a store must not share that too.
+  const { namespace } = (options ?? {}) as { readonly namespace?: string };
+  const { stores, faults } = openStores({ ...known, namespace }, clock);
   return new Engine({
     stores,
     storeFaults: faults,

@@ -204,6 +204,7 @@ describe('stores that are at fault', () => {
     expect(faults.map((line) => line.replace(/^\d+\. /, '')).sort()).toEqual(
       [
         "[CACHE_OPTION_INVALID] `stores.durable` of CacheModule must be a store, got 'redis://localhost' (string).",
+        '[CACHE_OPTION_MISSING] CacheModule has a store that processes share, and says nothing about `namespace`.',
         "[CACHE_OPTION_INVALID] `stores` of CacheModule names a store 'no name!' (string).",
         "[CACHE_STALENESS_EXCEEDED] entity 'late' promises maxStaleness 1s, its policy allows 3s when the source is changed elsewhere.",
         "[CACHE_STALENESS_EXCEEDED] entity 'late' promises maxStaleness.incident 1s, its policy allows 1m when the store is out of reach of who changes the source.",
