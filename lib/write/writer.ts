@@ -85,16 +85,14 @@ export class Writer {
       const nothing = () => undefined;
       const shared: SharedCopy = {
         store: (record, keep) => {
-          stored = remote.fill(lease, record).then((outcome) => {
-            if (outcome === 'stored') keep();
-            return outcome === 'stored';
-          });
+          stored = remote.fill(lease, record, keep).then((outcome) => outcome === 'stored');
         },
         leave: nothing,
         remove: nothing,
       };
       const refused = () => undefined;
-      const origin = { ...begun, state, id, ttlMs: said?.ttlMs, shared, refused };
+      const [ttlMs, tags] = [said?.ttlMs, said?.tags];
+      const origin = { ...begun, state, id, ttlMs, tags, shared, refused };
       this.flights.poison(state.policy.entity, id);
       state.table.delete(id);
       this.keeper.keep(origin, value);

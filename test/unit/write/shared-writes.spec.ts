@@ -218,6 +218,19 @@ describe('@WriteThrough', () => {
     expect(await first!.read(Texts, 'a', source())).toBe('new');
   });
 
+  it('is not kept by its own process where that invalidates before the store has answered', async () => {
+    const { processes, hosts } = services(1);
+    const [first] = processes;
+    first!.way.has('answered late', ['fill']);
+    const call = hosts[0]!.saveText('a', 'written');
+    await settled();
+    first!.way.recovers();
+    await first!.invalidate(Texts, 'a');
+    await first!.way.deliver();
+    await call;
+    expect(await first!.read(Texts, 'a', async () => 'newer')).toBe('newer');
+  });
+
   it('is kept by its own process where the contract bears it, for as long as in the store', async () => {
     const { clock, processes, hosts } = services(1);
     await hosts[0]!.saveText('a', 'new');
@@ -307,6 +320,14 @@ describe('prime', () => {
     clock.advance(1_999);
     expect(await processes[1]!.peek(Users, 'a')).toBe('short');
     clock.advance(1);
+    expect(await processes[1]!.peek(Users, 'a')).toBeUndefined();
+  });
+
+  it('leaves nothing where its loader gives the value tags, by which nobody could invalidate it', async () => {
+    const { processes } = fleet(2);
+    const tagging = async () => (currentLoad().tags('shelf:1'), 'tagged');
+    const faults = await told('fault', () => processes[0]!.cache.prime(Users, 'a', tagging));
+    expect(faults.map(({ code }) => code)).toEqual(['CACHE_VALUE_UNSTORABLE']);
     expect(await processes[1]!.peek(Users, 'a')).toBeUndefined();
   });
 
