@@ -28,8 +28,8 @@ interface Wanted {
   readonly flight: Flight;
   readonly run: Load;
   readonly context: CallContext | undefined;
-  /** What the store has, and is not good enough. */
-  readonly held: CacheRecord | undefined;
+  /** What the store has, and is not good enough; `null` if it gave no answer. */
+  readonly held: CacheRecord | null | undefined;
   /** Nobody waits for it: its caller was served with what is there. */
   readonly behind: boolean;
 }
@@ -64,7 +64,7 @@ export class FleetLoader {
       if (!flight.poisoned) state.table.set(id, record);
     };
     for (;;) {
-      if (remote.avoids(id)) return this.loadAlone(wanted);
+      if (held === null || remote.avoids(id)) return this.loadAlone(wanted);
       let answer;
       try {
         // Something old may still be good enough where loading fails; something fresh is to be replaced early.
@@ -103,6 +103,11 @@ export class FleetLoader {
     }
   }
 
+  /** An entry that is worth nothing, wherever it is kept. */
+  drop(state: EntityState, id: string, context: CallContext | undefined): void {
+    this.background.track(Promise.resolve(this.invalidator.invalidate(state, id, context)));
+  }
+
   /** Told, and absorbed. */
   outOfReach({ policy }: EntityState, context: CallContext | undefined): void {
     this.events.fault(
@@ -126,7 +131,10 @@ export class FleetLoader {
     const { state, remote, id, flight, run, context, held } = wanted;
     const shared = this.copyUnder(lease, wanted);
     try {
-      return await this.loader.load(state, id, flight, run, context, { held, shared });
+      return await this.loader.load(state, id, flight, run, context, {
+        held: held ?? undefined,
+        shared,
+      });
     } catch (error) {
       const pause = state.coolDown.pauseOf(id, this.clock.monotonic());
       this.unawaited(remote.fail(lease, pause), wanted);
@@ -142,7 +150,7 @@ export class FleetLoader {
       leave: nothing,
       remove: nothing,
     };
-    return this.loader.load(state, id, flight, run, context, { held, shared });
+    return this.loader.load(state, id, flight, run, context, { held: held ?? undefined, shared });
   }
 
   private copyUnder(lease: Lease, wanted: Wanted): SharedCopy {
@@ -159,8 +167,7 @@ export class FleetLoader {
         this.unawaited(filled, wanted);
       },
       leave: () => this.unawaited(remote.fail(lease, 0), wanted),
-      remove: () =>
-        this.background.track(Promise.resolve(this.invalidator.invalidate(state, id, context))),
+      remove: () => this.drop(state, id, context),
     };
   }
 

@@ -55,7 +55,7 @@ export class Reader {
     const record = this.usable(state, id, context, now);
     if (record === undefined) return this.miss(state, idOf(key, entity), load, context);
     if (now >= record.softExpiry || (state.earlyRefresh > 0 && this.isDrawn(state, record, now))) {
-      this.refresh(state, id, load, context, now);
+      this.refresh(state, id, load, context, now, record);
     }
     return this.hit(state, id, record, load, context, now);
   }
@@ -102,7 +102,7 @@ export class Reader {
   ): Promise<CacheRecord | undefined> {
     if (state.remote === undefined || detourOf(state, id, context) !== undefined) return undefined;
     const record = await this.found(state, state.remote, id, context);
-    if (record === undefined) return undefined;
+    if (!record) return undefined;
     return this.serves(state, record, context, this.clock.monotonic()) ? record : undefined;
   }
 
@@ -180,10 +180,10 @@ export class Reader {
     id: string,
     load: Load,
     context: CallContext | undefined,
-    held: CacheRecord | undefined,
+    held: CacheRecord | null | undefined,
   ): unknown {
     const now = this.clock.monotonic();
-    if (held === undefined || !this.serves(state, held, context, now)) {
+    if (!held || !this.serves(state, held, context, now)) {
       return this.load(state, id, load, context, held);
     }
     if (now >= held.softExpiry || (state.earlyRefresh > 0 && this.isDrawn(state, held, now))) {
@@ -193,18 +193,18 @@ export class Reader {
     return held.handOut === 'shared' ? held.value : this.handOut(state, id, held, load, context);
   }
 
-  /** What the store has, however old. */
+  /** What the store has, however old; `null` if it gives no answer: nobody waits for another one then. */
   private found(
     state: EntityState,
     remote: RemoteTier,
     id: string,
     context: CallContext | undefined,
-  ): Promise<CacheRecord | undefined> {
+  ): Promise<CacheRecord | null | undefined> {
     if (remote.avoids(id)) return Promise.resolve(undefined);
     const keep = (record: CacheRecord) => void state.table.set(id, record);
     return remote.find(id, keep).catch(() => {
       this.fleet.outOfReach(state, context);
-      return undefined;
+      return null;
     });
   }
 
@@ -214,7 +214,7 @@ export class Reader {
     id: string,
     load: Load,
     context: CallContext | undefined,
-    held: CacheRecord | undefined,
+    held: CacheRecord | null | undefined,
   ): Promise<unknown> {
     const now = this.clock.monotonic();
     if (state.coolDown.rests(id, now)) {
@@ -222,7 +222,7 @@ export class Reader {
       if (record !== undefined) return this.hit(state, id, record, load, context, now);
     }
     if (channels.miss.hasSubscribers) {
-      const reason = (held ?? state.table.get(id)) === undefined ? 'absent' : 'expired';
+      const reason = !(held ?? state.table.get(id)) ? 'absent' : 'expired';
       const about = this.events.ofEntry(state.policy.entity, id, context);
       this.events.publish('miss', { ...about, reason });
     }
@@ -247,7 +247,7 @@ export class Reader {
     load: Load,
     context: CallContext | undefined,
     now: number,
-    held: CacheRecord | undefined,
+    held: CacheRecord | null | undefined,
     behind = false,
   ): { flight: Promise<CacheRecord>; joined: boolean } {
     const { entity } = state.policy;
@@ -318,7 +318,7 @@ export class Reader {
     id: string,
     load: Load,
     context: CallContext | undefined,
-    held: CacheRecord | undefined,
+    held: CacheRecord | null | undefined,
   ): Promise<unknown> {
     const now = this.clock.monotonic();
     const record = this.usableAfterFailure(state, id, context, now, held);
@@ -333,7 +333,7 @@ export class Reader {
     id: string,
     context: CallContext | undefined,
     now: number,
-    held: CacheRecord | undefined,
+    held: CacheRecord | null | undefined,
   ): CacheRecord | undefined {
     const record = held ?? state.table.get(id);
     if (record === undefined || now >= state.usableUntil) return undefined;
@@ -396,7 +396,7 @@ export class Reader {
       const { entity } = state.policy;
       const message = `\`revive\` of '${entity}' threw for a value it had made before; the entry was dropped.`;
       this.events.fault('CACHE_CALLBACK_FAILED', entity, message, context);
-      state.table.delete(id);
+      this.fleet.drop(state, id, context);
       return this.pass(state, id, 'unstorable', load, context);
     }
   }

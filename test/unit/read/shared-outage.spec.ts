@@ -129,6 +129,21 @@ describe('a store that answers and takes nothing', () => {
 });
 
 describe('a store that never answers', () => {
+  it('costs five calls their deadline, and then nobody anything', async () => {
+    const { processes, pass } = fleet(1);
+    const [{ way, read }] = processes as [(typeof processes)[0]];
+    way.has('lost');
+    const load = source();
+    for (let i = 0; i < 5; i++) {
+      const call = read(Users, `${i}`, load);
+      await pass(100);
+      expect(await call).toBe(i + 1);
+    }
+    way.asked.length = 0;
+    for (let i = 5; i < 100; i++) expect(await read(Users, `${i}`, load)).toBe(i + 1);
+    expect(way.asked).toEqual([]);
+  });
+
   it('is tried every 500 ms, and used again by all after one answer', async () => {
     const { processes, pass } = fleet(2);
     const [first, second] = processes;

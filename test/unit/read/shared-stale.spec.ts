@@ -40,6 +40,12 @@ const Prices = entity<Defined>('price', {
   write: invalidate(),
 });
 
+const Labels = entity<Defined>('label', {
+  maxStaleness: '10s',
+  read: readThrough(early),
+  write: invalidate(),
+});
+
 describe('a value that is stale and may be served', () => {
   it.each([Feeds, Menus])(
     'is loaded again once for all processes, behind all callers ($name)',
@@ -118,7 +124,7 @@ describe('a value that is stale and may be served', () => {
 });
 
 describe('a value that is about to expire', () => {
-  it.each([Prices])('is loaded early, once for all processes ($name)', async (entity) => {
+  it.each([Prices, Labels])('is loaded early, once for all processes ($name)', async (entity) => {
     const { clock, processes, pass } = fleet(3);
     const slow = deferred<string>();
     const call = processes[0]!.read(entity, 'a', () => slow.promise);

@@ -86,6 +86,33 @@ describe('a value from the store', () => {
   });
 });
 
+describe('an instance that cannot be made again', () => {
+  it('is loaded again and replaced for all: a new release may read what an old one wrote', async () => {
+    const old = entity<Money>('renamed', { ...contract, revive: () => new Money(0, new Date(0)) });
+    const [next, again] = [1, 2].map(() =>
+      entity<Money>('renamed', {
+        ...contract,
+        revive: (plain: { cents?: number; due: Date }) => {
+          if (plain.cents === 1) throw new TypeError('an old one');
+          return new Money(plain.cents ?? 0, plain.due);
+        },
+      }),
+    );
+    const { processes } = fleet(3);
+    const [before, first, second] = processes;
+    await before!.read(old, 'a', async () => new Money(1, new Date(0)));
+    let loads = 0;
+    const load = async () => (loads++, new Money(2, new Date(0)));
+    for (let i = 0; i < 2; i++) {
+      expect(await first!.read(next!, 'a', load)).toMatchObject({ cents: 2 });
+      await settled();
+    }
+    expect(loads).toBe(2);
+    expect(await second!.read(again!, 'a', load)).toMatchObject({ cents: 2 });
+    expect(loads).toBe(2);
+  });
+});
+
 describe('a value that is not stored', () => {
   const notStored = async (
     entity: AnyEntity,
