@@ -26,6 +26,11 @@ export class WriteTickets {
     return ticket;
   }
 
+  /** Whether a write of the entry is under way here. */
+  writes(id: string): boolean {
+    return this.writing.has(id);
+  }
+
   /** Whether nobody else wrote or invalidated the entry meanwhile, nor is still writing it. */
   end(ticket: WriteTicket, id: string): boolean {
     this.close(ticket);

@@ -84,7 +84,7 @@ export type AbsorbedFault =
   | 'CACHE_CALLBACK_FAILED'
   /** The keys to invalidate could not be told. */
   | 'CACHE_KEYS_UNKNOWN'
-  /** The store that processes share gave no answer in time; the call went on without it. */
+  /** The store that processes share gave no answer in time, or takes nothing; the call went on without it. */
   | 'CACHE_STORE_OUT_OF_REACH'
   /** The store could not be told of an invalidation; it is told again until it has heard. */
   | 'CACHE_INVALIDATION_PENDING'

@@ -78,5 +78,5 @@ export function faultOf(error: unknown, owner: string, at: string): Fault {
 
 function isDefinition(value: unknown): value is StoreDefinition {
   const { open, deadlineMs } = (value ?? {}) as Partial<StoreDefinition>;
-  return typeof open === 'function' && typeof deadlineMs === 'number';
+  return typeof open === 'function' && Number.isFinite(deadlineMs) && deadlineMs! >= 0;
 }

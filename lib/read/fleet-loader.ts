@@ -30,9 +30,14 @@ interface Wanted {
   readonly context: CallContext | undefined;
   /** What the store has, and is not good enough; `null` if it gave no answer. */
   readonly held: CacheRecord | null | undefined;
-  /** Nobody waits for it: its caller was served with what is there. */
-  readonly behind: boolean;
+  readonly urgency: Urgency;
 }
+
+/**
+ * How much a load is wanted. `behind`: nobody waits for it, because its caller was served with what is there. `insisting`:
+ * by somebody for whom nothing will do that is there, though loading may have failed a moment ago.
+ */
+export type Urgency = 'behind' | 'waited for' | 'insisting';
 
 /** One load per entry among all processes that share a store; each for itself where the store is out of reach. */
 export class FleetLoader {
@@ -58,7 +63,7 @@ export class FleetLoader {
   }
 
   private async inTurn(wanted: Wanted): Promise<CacheRecord> {
-    const { remote, id, held, state, flight, context } = wanted;
+    const { remote, id, held, state, flight, context, urgency } = wanted;
     const patientUntil = this.clock.monotonic() + MOST_WAIT_MS;
     const keep = (record: CacheRecord) => {
       if (!flight.poisoned) state.table.set(id, record);
@@ -69,7 +74,8 @@ export class FleetLoader {
       try {
         // Something old may still be good enough where loading fails; something fresh is to be replaced early.
         const isFresh = held !== undefined && this.clock.monotonic() < held.softExpiry;
-        answer = await remote.lease(id, isFresh ? held : undefined, keep);
+        const bears = urgency !== 'insisting';
+        answer = await remote.lease(id, isFresh ? held : undefined, bears, keep);
       } catch {
         this.outOfReach(state, context);
         return this.loadAlone(wanted);
@@ -87,10 +93,12 @@ export class FleetLoader {
           this.takesNothing(state, context);
           return this.loadAlone(wanted);
         case 'held': {
-          const left = patientUntil - this.clock.monotonic();
+          // A write of this process that reads what it writes would wait for itself.
+          const own = state.tickets.writes(id);
+          const left = own ? 0 : patientUntil - this.clock.monotonic();
           if (left <= 0) {
             answer.leave();
-            if (wanted.behind) throw new LeftAlone();
+            if (urgency === 'behind') throw new LeftAlone();
             return this.loadAlone(wanted);
           }
           await this.wait(

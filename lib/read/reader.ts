@@ -21,7 +21,7 @@ import {
   loadAround,
   type CallContext,
 } from './call-context.js';
-import { LeftAlone, type FleetLoader } from './fleet-loader.js';
+import { LeftAlone, type FleetLoader, type Urgency } from './fleet-loader.js';
 import type { Load, Loader } from './loader.js';
 
 /**
@@ -182,6 +182,8 @@ export class Reader {
     context: CallContext | undefined,
     held: CacheRecord | null | undefined,
   ): unknown {
+    // The application may have ended meanwhile.
+    if (state.detour !== undefined) return this.pass(state, id, state.detour, load, context);
     const now = this.clock.monotonic();
     if (!held || !this.serves(state, held, context, now)) {
       return this.load(state, id, load, context, held);
@@ -215,6 +217,7 @@ export class Reader {
     load: Load,
     context: CallContext | undefined,
     held: CacheRecord | null | undefined,
+    urgency: Urgency = 'waited for',
   ): Promise<unknown> {
     const now = this.clock.monotonic();
     if (state.coolDown.rests(id, now)) {
@@ -226,7 +229,7 @@ export class Reader {
       const about = this.events.ofEntry(state.policy.entity, id, context);
       this.events.publish('miss', { ...about, reason });
     }
-    const { flight, joined } = this.fly(state, id, load, context, now, held);
+    const { flight, joined } = this.fly(state, id, load, context, now, held, urgency);
     return flight.then(
       (record) => {
         // What cannot be copied cannot be given to two.
@@ -236,7 +239,7 @@ export class Reader {
         if (joined && !this.isCurrent(record)) return this.load(state, id, load, context, held);
         return this.handOut(state, id, record, load, context);
       },
-      (error) => this.insteadOf(error, state, id, load, context, held),
+      (error) => this.insteadOf(error, state, id, load, context, held, urgency),
     );
   }
 
@@ -248,7 +251,7 @@ export class Reader {
     context: CallContext | undefined,
     now: number,
     held: CacheRecord | null | undefined,
-    behind = false,
+    urgency: Urgency,
   ): { flight: Promise<CacheRecord>; joined: boolean } {
     const { entity } = state.policy;
     this.leaveBehind(state, id, now);
@@ -267,7 +270,7 @@ export class Reader {
       const loading =
         remote === undefined
           ? this.loader.load(state, id, flight, load, context)
-          : this.fleet.load({ state, remote, id, flight, run: load, context, held, behind });
+          : this.fleet.load({ state, remote, id, flight, run: load, context, held, urgency });
       this.background.track(loading);
       return loading;
     });
@@ -298,7 +301,7 @@ export class Reader {
     if (isOwnLoad(context, state, id)) return;
     const ignore = () => undefined;
     // A failure has been told as an event, and the value it did not replace is still there.
-    const { flight } = this.fly(state, id, load, context, now, held, true);
+    const { flight } = this.fly(state, id, load, context, now, held, 'behind');
     this.background.track(flight.then(ignore, ignore));
   }
 
@@ -319,13 +322,16 @@ export class Reader {
     load: Load,
     context: CallContext | undefined,
     held: CacheRecord | null | undefined,
+    urgency: Urgency,
   ): Promise<unknown> {
     const now = this.clock.monotonic();
     const record = this.usableAfterFailure(state, id, context, now, held);
     if (record !== undefined) return this.hit(state, id, record, load, context, now);
-    // The source is left alone for those who can bear it.
-    if (error instanceof LeftAlone) return this.pass(state, id, 'cooling down', load, context);
-    return Promise.reject(error);
+    if (!(error instanceof LeftAlone)) return Promise.reject(error);
+    // The source was left alone for those who can bear it. Who cannot loads together with the others who cannot.
+    return urgency === 'insisting'
+      ? this.pass(state, id, 'cooling down', load, context)
+      : this.load(state, id, load, context, held, 'insisting');
   }
 
   private usableAfterFailure(

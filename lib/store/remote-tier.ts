@@ -99,12 +99,13 @@ export class RemoteTier {
   async lease(
     id: string,
     unlike: CacheRecord | undefined,
+    bears: boolean,
     keep: (record: CacheRecord) => void,
   ): Promise<Leased> {
     const look = this.watch(id);
     try {
       const newerThan = unlike === undefined ? -Infinity : this.toStoreTime(unlike.loadedAt) + 1;
-      const answer = await this.leaseAfter(id, newerThan);
+      const answer = await this.leaseAfter(id, newerThan, bears);
       if (answer.outcome !== 'fresh') return answer;
       // Somebody may have joined this load since who must not get what was there before.
       if (look.isOvertaken) return { outcome: 'overtaken' };
@@ -115,25 +116,25 @@ export class RemoteTier {
     }
   }
 
-  private async leaseAfter(id: string, newerThan: number): Promise<Leased> {
+  private async leaseAfter(id: string, newerThan: number, bears: boolean): Promise<Leased> {
     const { loadTimeoutMs, staleForMs, staleIfErrorMs } = this.read;
     const answer = await this.store.lease(this.name(id), {
       leaseMs: loadTimeoutMs + MARGIN_MS,
       // Who accepts something stale has been served with it by now.
       staleForMs: 0,
-      staleOnErrorMs: staleForMs + staleIfErrorMs,
+      staleOnErrorMs: bears ? staleForMs + staleIfErrorMs : 0,
       newerThan,
     });
     switch (answer.outcome) {
       case 'fresh': {
         const record = this.recordOf(answer.stored);
         // Of another shape, or unreadable: to be replaced.
-        if (record === undefined) return this.leaseAfter(id, answer.stored.loadedAt);
+        if (record === undefined) return this.leaseAfter(id, answer.stored.loadedAt, bears);
         return { outcome: 'fresh', record };
       }
       case 'cooling': {
         const { stale } = answer;
-        if (this.recordOf(stale) === undefined) return this.leaseAfter(id, stale.loadedAt);
+        if (this.recordOf(stale) === undefined) return this.leaseAfter(id, stale.loadedAt, bears);
         return { outcome: 'cooling' };
       }
       default:
