@@ -1,0 +1,134 @@
+import 'reflect-metadata';
+import { Injectable, Module } from '@nestjs/common';
+import {
+  Cached,
+  CacheModule,
+  Clock,
+  DistributedLock,
+  entity,
+  invalidate,
+  Invalidates,
+  onCacheEvent,
+  readThrough,
+} from 'nestjs-cache-contract';
+import { RedisLock, redisStore } from 'nestjs-cache-contract/redis';
+import type { Pool } from 'pg';
+
+export interface Profile {
+  name: string;
+}
+export interface Basket {
+  lines: string[];
+}
+
+// #region contracts
+/** A copy in each process: 90 seconds are promised, a copy is never older than one minute. */
+export const Profiles = entity<Profile | null>('profile', {
+  maxStaleness: '90s',
+  read: readThrough({ ttl: '1m' }),
+  write: invalidate(),
+});
+
+/** No copy: what one process changes, the others see with their next call. */
+export const Baskets = entity<Basket | null>('basket', {
+  maxStaleness: { normal: '5s', incident: '1m' },
+  read: readThrough({ ttl: '1m', loadTimeout: '2s' }),
+  write: invalidate(),
+  schema: 2, // another number than before: the shape of a basket has changed
+});
+
+/** Each process for itself, as without Redis. */
+export const Layout = entity<string>('layout', {
+  maxStaleness: '10m',
+  read: readThrough({ ttl: '10m' }),
+  write: invalidate(),
+  store: 'process',
+});
+// #endregion
+
+@Injectable()
+export class ShopService {
+  readonly rows = new Map<string, string>([['u1', 'Ada']]);
+  loads: string[] = [];
+
+  @Cached(Profiles)
+  async profile(id: string): Promise<Profile | null> {
+    this.loads.push(`profile ${id}`);
+    const name = this.rows.get(id);
+    return name === undefined ? null : { name };
+  }
+  @Cached(Baskets)
+  async basket(id: string): Promise<Basket | null> {
+    this.loads.push(`basket ${id}`);
+    return { lines: [this.rows.get(id) ?? 'nothing'] };
+  }
+  @Invalidates(Baskets, (id: string) => id)
+  async put(id: string, line: string): Promise<void> {
+    this.rows.set(id, line);
+  }
+  @Cached(Layout, () => 'all')
+  async layout(): Promise<string> {
+    this.loads.push('layout');
+    return '<main>';
+  }
+}
+
+process.env.REDIS_URL ??= 'redis://localhost:6379';
+
+// #region module
+@Module({
+  imports: [
+    CacheModule.forRootAsync({
+      useFactory: () => ({
+        namespace: 'shop', // the same for all processes of the application, and for no other
+        store: redisStore({ url: process.env.REDIS_URL! }),
+      }),
+    }),
+  ],
+  providers: [ShopService],
+})
+export class AppModule {}
+// #endregion
+
+// #region watch
+export function watch(count: (name: string) => void): () => void {
+  return onCacheEvent('fault', ({ code }) => {
+    if (code === 'CACHE_STORE_OUT_OF_REACH' || code === 'CACHE_INVALIDATION_PENDING') count(code);
+  });
+}
+// #endregion
+
+// #region lock
+export const locks = {
+  provide: DistributedLock,
+  useFactory: (clock: Clock) =>
+    new RedisLock({ url: process.env.REDIS_URL!, namespace: 'shop' }, clock),
+  inject: [Clock],
+};
+
+@Module({ imports: [CacheModule.forRoot({ providers: [locks] })] })
+export class LockingModule {}
+// #endregion
+
+// #region fence
+@Injectable()
+export class AccountService {
+  constructor(
+    private readonly locks: DistributedLock,
+    private readonly database: Pool,
+  ) {}
+
+  /** Resolves to whether it was written. */
+  withdraw(account: string, cents: number): Promise<boolean> {
+    return this.locks.run(`account ${account}`, async ({ fence }) => {
+      const balance = 'SELECT balance FROM account WHERE id = $1';
+      const { rows } = await this.database.query<{ balance: number }>(balance, [account]);
+      const { rowCount } = await this.database.query(
+        'UPDATE account SET balance = $1, fence = $2 WHERE id = $3 AND fence < $2',
+        [rows[0]!.balance - cents, fence, account],
+      );
+      return rowCount === 1;
+    });
+  }
+}
+// #endregion
