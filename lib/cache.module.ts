@@ -17,6 +17,7 @@ import { MemoryLock } from './coordination/memory-lock.js';
 import { ProcessSingleflight, Singleflight } from './coordination/singleflight.js';
 import { CacheUsageError } from './errors/cache.error.js';
 import { show } from './errors/wording.js';
+import type { EntryName } from './store/cache-store.js';
 import { AcceptanceGuard } from './nest/acceptances.js';
 import { Binder } from './nest/binder.js';
 import { INTERCEPTOR } from './nest/decorate.js';
@@ -48,8 +49,9 @@ function createEngine(
   const logger = new Logger('CacheModule');
   // The one that is given, not the standard: applications that share a store must not share that too.
   const { namespace } = (options ?? {}) as { readonly namespace?: string };
-  const { stores, faults } = openStores({ ...known, namespace }, clock);
-  return new Engine({
+  const onUnreadable = ({ entity }: EntryName) => engine.unreadable(entity);
+  const { stores, faults } = openStores({ ...known, namespace }, { clock, onUnreadable });
+  const engine = new Engine({
     stores,
     storeFaults: faults,
     namespace: (known.namespace as string | undefined) ?? 'cache',
@@ -63,6 +65,7 @@ function createEngine(
       process.env,
     ),
   });
+  return engine;
 }
 
 function misused(method: string, expected: string, got: unknown, right: string): CacheUsageError {

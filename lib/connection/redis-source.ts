@@ -80,7 +80,9 @@ function ioredis(owner: string): typeof Redis {
 }
 
 function checked(source: unknown, owner: string): RedisSource {
-  const right = `write new ${owner}({ url: 'redis://localhost:6379' }).`;
+  // A function, or a class.
+  const call = /^[a-z]/.test(owner) ? owner : `new ${owner}`;
+  const right = `write ${call}({ url: 'redis://localhost:6379' }).`;
   const given: Record<string, unknown> =
     typeof source === 'object' && source !== null ? { ...source } : {};
   const { url, client } = given;
@@ -101,7 +103,7 @@ function checked(source: unknown, owner: string): RedisSource {
     const came = isCluster(client) ? 'a Cluster' : show(client);
     throw refused(
       `${owner} expected as client a Redis of ioredis, got ${came}`,
-      `write new ${owner}({ client: new Redis('redis://localhost:6379') }), or give the url.`,
+      `write ${call}({ client: new Redis('redis://localhost:6379') }), or give the url.`,
     );
   }
   return source as RedisSource;

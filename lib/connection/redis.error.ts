@@ -43,7 +43,7 @@ function remedy(message: string): string {
     return 'give the right user and password in the url, or with the client.';
   }
   if (message.startsWith('NOPERM')) {
-    return 'allow this user EVALSHA, EVAL, SUBSCRIBE, PUBLISH and the commands of the script, on the keys and channels of the namespace.';
+    return 'allow this user EVALSHA, EVAL, SUBSCRIBE, PUBLISH, INFO and the commands of the script, on the keys and channels of the namespace.';
   }
   if (message.includes('WRONGTYPE')) {
     return 'remove the keys of the namespace that something else has written, or choose another namespace.';

@@ -99,14 +99,14 @@ export class Engine {
   private share(state: EntityState, clock: Clock): void {
     const { policy } = state;
     if (policy.keptIn === 'process') return;
-    const unreadable = () =>
-      this.events.fault(
-        'CACHE_STORED_UNREADABLE',
-        policy.entity,
-        `An entry of '${policy.entity}' in the store '${policy.store}' could not be read, and was loaded again. Fix: see whether anything else writes to its namespace.`,
-        undefined,
-      );
+    const unreadable = () => this.unreadable(policy.entity);
     state.remote = new RemoteTier(this.guarded.get(policy.store!)!, clock, policy, unreadable);
+  }
+
+  /** Told, and absorbed: it is loaded again. */
+  unreadable(entity: string): void {
+    const message = `An entry of '${entity}' in its store could not be read, and was loaded again. Fix: see whether anything else writes to its namespace.`;
+    this.events.fault('CACHE_STORED_UNREADABLE', entity, message, undefined);
   }
 
   /** What keeps the stores from doing what is asked of them. */

@@ -3,8 +3,7 @@ import { NAME } from '../contract/options.js';
 import type { Fault } from '../errors/configuration.error.js';
 import { show } from '../errors/wording.js';
 import type { CacheStore } from '../store/cache-store.js';
-import type { StoreDefinition } from '../store/store-definition.js';
-import type { Clock } from '../time/clock.js';
+import type { StoreDefinition, StoreParts } from '../store/store-definition.js';
 
 export interface OpenStore {
   readonly store: CacheStore;
@@ -20,7 +19,7 @@ interface Given {
 /** The stores of the module's options, open; and what is wrong with those that are not. */
 export function openStores(
   { namespace, store, stores }: Given,
-  clock: Clock,
+  parts: Omit<StoreParts, 'namespace'>,
 ): { stores: ReadonlyMap<string, OpenStore>; faults: readonly Fault[] } {
   const named = Object.entries((stores ?? {}) as { readonly [name: string]: unknown });
   const wanted = store === undefined ? named : [[DEFAULT_STORE, store] as const, ...named];
@@ -45,7 +44,7 @@ export function openStores(
       });
     } else {
       try {
-        const opened = definition.open({ namespace: namespace ?? 'cache', clock });
+        const opened = definition.open({ ...parts, namespace: namespace ?? 'cache' });
         open.set(name, { store: opened, deadlineMs: definition.deadlineMs });
       } catch (error) {
         faults.push(faultOf(error, `\`${option}\` of CacheModule`, at));
@@ -70,7 +69,7 @@ export function faultOf(error: unknown, owner: string, at: string): Fault {
   const [problem, fix] = message.split('. Fix: ') as [string, string?];
   return {
     code: 'CACHE_STORE_UNFIT',
-    problem: `${owner} cannot be used: ${problem}.`,
+    problem: `${owner} cannot be used: ${problem.replace(/\.$/, '')}.`,
     at,
     fix: fix ?? 'look at its options.',
   };

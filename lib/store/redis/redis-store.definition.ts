@@ -33,7 +33,7 @@ export function redisStore(options: RedisStoreDefinition): StoreDefinition {
   const ms = parseDuration(deadline);
   return {
     deadlineMs: ms ?? 0,
-    open: ({ namespace, clock }) => {
+    open: ({ namespace, clock, onUnreadable }) => {
       if (ms === undefined || ms < 1 || ms > LONGEST_DEADLINE_MS) {
         throw new CacheUsageError(
           'CACHE_ARGUMENT_INVALID',
@@ -41,7 +41,7 @@ export function redisStore(options: RedisStoreDefinition): StoreDefinition {
           "write milliseconds as a number, or one number with one unit: '100ms'.",
         );
       }
-      return new RedisStore({ ...source, namespace, startWithout }, clock);
+      return new RedisStore({ ...source, namespace, startWithout, onUnreadable }, clock);
     },
   };
 }

@@ -78,8 +78,8 @@ export class RedisStore extends CacheStore {
       ...source
     } = options ?? {};
     this.startWithout = startWithout;
-    const connect = () => new RedisConnection(createClient(source, 'RedisStore'), clock);
-    this.namespace = checkedNamespace(namespace, 'RedisStore');
+    const connect = () => new RedisConnection(createClient(source, 'redisStore'), clock);
+    this.namespace = checkedNamespace(namespace, 'redisStore');
     this.keys = new EntryKeys(this.namespace);
     this.onUnreadable = onUnreadable;
     this.time = new ServerTime(clock);

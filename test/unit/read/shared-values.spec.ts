@@ -299,7 +299,7 @@ describe('bytes in the store that nobody here wrote', () => {
     });
     expect(faults.map(({ code }) => code)).toEqual(['CACHE_STORED_UNREADABLE']);
     expect(first!.warnings).toEqual([
-      "[CACHE_STORED_UNREADABLE] An entry of 'thing' in the store 'default' could not be read, and was loaded again. Fix: see whether anything else writes to its namespace. Further ones are only told as 'fault' events.",
+      "[CACHE_STORED_UNREADABLE] An entry of 'thing' in its store could not be read, and was loaded again. Fix: see whether anything else writes to its namespace. Further ones are only told as 'fault' events.",
     ]);
   });
 });
