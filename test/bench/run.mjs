@@ -7,6 +7,7 @@ import bytes from './bytes.mjs';
 import codec from './codec.mjs';
 import hit from './hit.mjs';
 import redisHit from './redis-hit.mjs';
+import redisMiss from './redis-miss.mjs';
 import stampede from './stampede.mjs';
 import { subjects } from './subjects.mjs';
 import { Child, supportFor } from './support.mjs';
@@ -35,14 +36,17 @@ for (const [file, program] of Object.entries(programs)) {
   if (isWanted(file)) await run(file, program);
 }
 
-if (isWanted('redis-hit')) {
+const inRedis = Object.entries({ 'redis-hit': redisHit, 'redis-miss': redisMiss }).filter(
+  ([file]) => isWanted(file),
+);
+if (inRedis.length > 0) {
   const { startRedis } = await supportFor('redis-server', 'redis-binaries');
   const redis = await startRedis();
   if (redis === undefined) {
-    console.log('\nRedis hit\n  not measured: there is no redis-server');
+    console.log('\nRedis\n  not measured: there is no redis-server');
   } else {
     process.env.BENCH_REDIS_URL = redis.url;
-    await run('redis-hit', redisHit);
+    for (const [file, program] of inRedis) await run(file, program);
     await redis.stop();
   }
 }
