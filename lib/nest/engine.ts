@@ -10,6 +10,7 @@ import { channels } from '../events/events.js';
 import { Invalidator } from '../invalidation/invalidator.js';
 import { PendingInvalidations } from '../invalidation/pending-invalidations.js';
 import { FleetLoader } from '../read/fleet-loader.js';
+import { Freshness } from '../read/freshness.js';
 import { Keeper } from '../read/keeper.js';
 import { Loader } from '../read/loader.js';
 import { Reader } from '../read/reader.js';
@@ -91,8 +92,9 @@ export class Engine {
     this.invalidator = new Invalidator(flights, this.tags, this.events, pending);
     const loader = new Loader(clock, this.background, keeper, this.events);
     const { background, events, invalidator } = this;
+    const freshness = new Freshness(clock, this.tags);
     const fleet = new FleetLoader(clock, background, loader, invalidator, events);
-    this.reader = new Reader(clock, flights, this.tags, loader, fleet, background, events);
+    this.reader = new Reader(clock, flights, freshness, loader, fleet, background, events);
     this.writer = new Writer(flights, keeper, loader, this.invalidator);
   }
 

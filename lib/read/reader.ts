@@ -9,7 +9,6 @@ import type { EventSource } from '../events/event-source.js';
 import { channels, type CacheEvents } from '../events/events.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { RemoteTier } from '../store/remote-tier.js';
-import type { TagTable } from '../store/tag-table.js';
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
 import {
@@ -21,20 +20,20 @@ import {
   loadAround,
   type CallContext,
 } from './call-context.js';
+import type { Freshness } from './freshness.js';
 import { LeftAlone, type FleetLoader, type Urgency } from './fleet-loader.js';
 import type { Load, Loader } from './loader.js';
 
 /**
- * The way of a read: local tier, else the one load under way, else a load of its own.
+ * The way of a read: local tier, else what others have stored, else the one load under way, else a load of its own.
  *
- * One rule covers everything stale: a record may be served for so many milliseconds past its soft expiry, a number
- * that the reader brings along (its entity's, or that of its controller), and another number after loading failed.
+ * Longer than other files, because it is one way: each half would have to tell the other where the call stands.
  */
 export class Reader {
   constructor(
     private readonly clock: Clock,
     private readonly flights: Singleflight,
-    private readonly tags: TagTable,
+    private readonly freshness: Freshness,
     private readonly loader: Loader,
     private readonly fleet: FleetLoader,
     private readonly background: Background,
@@ -52,9 +51,9 @@ export class Reader {
     const id = isOwnId(key) ? key : idOf(key, entity);
     const context = calls.getStore();
     const now = this.clock.monotonic();
-    const record = this.usable(state, id, context, now);
+    const record = this.freshness.usable(state, id, context, now);
     if (record === undefined) return this.miss(state, idOf(key, entity), load, context);
-    if (now >= record.softExpiry || (state.earlyRefresh > 0 && this.isDrawn(state, record, now))) {
+    if (this.freshness.isToBeRefreshed(state, record, now)) {
       this.refresh(state, id, load, context, now, record);
     }
     return this.hit(state, id, record, load, context, now);
@@ -65,33 +64,10 @@ export class Reader {
     const id = idOf(key, state.policy.entity);
     const context = calls.getStore();
     const record =
-      this.usable(state, id, context, this.clock.monotonic()) ??
+      this.freshness.usable(state, id, context, this.clock.monotonic()) ??
       (await this.usableCopy(state, id, context));
     if (record === undefined || record.handOut === 'thrown') return undefined;
     return this.handOut(state, id, record, () => undefined, context);
-  }
-
-  /** The record that answers a call at once, fresh or as stale as the call accepts. */
-  private usable(
-    state: EntityState,
-    id: string,
-    context: CallContext | undefined,
-    now: number,
-  ): CacheRecord | undefined {
-    const record = state.table.get(id);
-    if (record === undefined || now >= state.usableUntil) return undefined;
-    return this.serves(state, record, context, now) ? record : undefined;
-  }
-
-  private serves(
-    state: EntityState,
-    record: CacheRecord,
-    context: CallContext | undefined,
-    now: number,
-  ): boolean {
-    const staleForMs = accepted(context, state) ?? state.staleForMs;
-    if (now < record.softExpiry && staleForMs >= 0 && record.extras === undefined) return true;
-    return this.servable(record, staleForMs, now);
   }
 
   /** What others have stored, if that answers the call. */
@@ -103,18 +79,9 @@ export class Reader {
     if (state.remote === undefined || detourOf(state, id, context) !== undefined) return undefined;
     const record = await this.found(state, state.remote, id, context);
     if (!record) return undefined;
-    return this.serves(state, record, context, this.clock.monotonic()) ? record : undefined;
-  }
-
-  /** Absence is never served stale: what was created since should be seen. */
-  private servable(record: CacheRecord, staleForMs: number, now: number): boolean {
-    if (!this.isCurrent(record)) return false;
-    return now < record.softExpiry + (record.absent ? Math.min(0, staleForMs) : staleForMs);
-  }
-
-  /** No tag of it was invalidated since its load began. */
-  private isCurrent({ extras }: CacheRecord): boolean {
-    return extras === undefined || this.tags.isCurrent(extras.tags, extras.taggedAt);
+    return this.freshness.serves(state, record, context, this.clock.monotonic())
+      ? record
+      : undefined;
   }
 
   private hit(
@@ -185,10 +152,10 @@ export class Reader {
     // The application may have ended meanwhile.
     if (state.detour !== undefined) return this.pass(state, id, state.detour, load, context);
     const now = this.clock.monotonic();
-    if (!held || !this.serves(state, held, context, now)) {
+    if (!held || !this.freshness.serves(state, held, context, now)) {
       return this.load(state, id, load, context, held);
     }
-    if (now >= held.softExpiry || (state.earlyRefresh > 0 && this.isDrawn(state, held, now))) {
+    if (this.freshness.isToBeRefreshed(state, held, now)) {
       this.refresh(state, id, load, context, now, held);
     }
     this.tellHit(state, id, held, context, now);
@@ -221,7 +188,7 @@ export class Reader {
   ): Promise<unknown> {
     const now = this.clock.monotonic();
     if (state.coolDown.rests(id, now)) {
-      const record = this.usableAfterFailure(state, id, context, now, held);
+      const record = this.freshness.usableAfterFailure(state, id, context, now, held);
       if (record !== undefined) return this.hit(state, id, record, load, context, now);
     }
     if (channels.miss.hasSubscribers) {
@@ -236,7 +203,8 @@ export class Reader {
         if (joined && record.handOut === 'raw')
           return this.pass(state, id, 'unstorable', load, context);
         // A tag of it may have been invalidated before this call joined.
-        if (joined && !this.isCurrent(record)) return this.load(state, id, load, context, held);
+        if (joined && !this.freshness.isCurrent(record))
+          return this.load(state, id, load, context, held);
         return this.handOut(state, id, record, load, context);
       },
       (error) => this.insteadOf(error, state, id, load, context, held, urgency),
@@ -305,15 +273,6 @@ export class Reader {
     this.background.track(flight.then(ignore, ignore));
   }
 
-  /**
-   * XFetch: the nearer the expiry and the longer the load, the likelier. A reader drawn loads before anybody has to
-   * wait for it (Vattani, Chierichetti, Lowenstein, VLDB 2015).
-   */
-  private isDrawn({ earlyRefresh }: EntityState, record: CacheRecord, now: number): boolean {
-    const ahead = -Math.log(1 - this.clock.random()) * record.loadMs * earlyRefresh;
-    return now + ahead >= record.softExpiry;
-  }
-
   /** What is served because loading failed; without it, the failure. */
   private insteadOf(
     error: unknown,
@@ -325,28 +284,13 @@ export class Reader {
     urgency: Urgency,
   ): Promise<unknown> {
     const now = this.clock.monotonic();
-    const record = this.usableAfterFailure(state, id, context, now, held);
+    const record = this.freshness.usableAfterFailure(state, id, context, now, held);
     if (record !== undefined) return this.hit(state, id, record, load, context, now);
     if (!(error instanceof LeftAlone)) return Promise.reject(error);
     // The source was left alone for those who can bear it. Who cannot loads together with the others who cannot.
     return urgency === 'insisting'
       ? this.pass(state, id, 'cooling down', load, context)
       : this.load(state, id, load, context, held, 'insisting');
-  }
-
-  private usableAfterFailure(
-    state: EntityState,
-    id: string,
-    context: CallContext | undefined,
-    now: number,
-    held: CacheRecord | null | undefined,
-  ): CacheRecord | undefined {
-    const record = held ?? state.table.get(id);
-    if (record === undefined || now >= state.usableUntil) return undefined;
-    // Who accepts something stale in ordinary times accepts in trouble what everybody does.
-    const asked = accepted(context, state) ?? state.staleOnErrorMs;
-    const staleForMs = asked > 0 ? Math.max(asked, state.staleOnErrorMs) : asked;
-    return this.servable(record, staleForMs, now) ? record : undefined;
   }
 
   /** Asks the source itself: joins no load, stores nothing. */

@@ -5,6 +5,7 @@ import type { Comparable } from '../entry/version.js';
 import type { Clock } from '../time/clock.js';
 import type { EntryName, FillOutcome, Lease, LeaseAnswer, StoredEntry } from './cache-store.js';
 import type { GuardedStore } from './guarded-store.js';
+import { Looks, type Look } from './looks.js';
 
 /** How much longer than its load a lease lasts: the way to the store and back. */
 const MARGIN_MS = 500;
@@ -20,24 +21,13 @@ export type Leased =
   | { readonly outcome: 'overtaken' }
   | Extract<LeaseAnswer, { outcome: 'held' | 'refused' }>;
 
-/** A look at an entry that takes its time. */
-interface Look {
-  /** Whether no change of the entry was being told from here at any time since it began. */
-  isCurrent: boolean;
-  /** Whether one has been told since it began: who made it may have gone on. */
-  isOvertaken: boolean;
-}
-
 /** The entries of one entity in a store that several processes share. */
 export class RemoteTier {
   /** What was invalidated here, and the store does not know it yet. */
   readonly quarantined = new Set<string>();
   private shutOutUntil = -Infinity;
   private patienceMs = 0;
-  /** Under way, by entry: what comes of one may be older than what is told meanwhile. */
-  private readonly looks = new Map<string, Set<Look>>();
-  /** How many changes of an entry are being told: what is looked at meanwhile may be older than they are. */
-  private readonly changing = new Map<string, number>();
+  private readonly looks = new Looks();
   /** What was asked for in this turn. */
   private readonly asked = new Map<string, Promise<CacheRecord | undefined>>();
   private turn = -1;
@@ -61,7 +51,7 @@ export class RemoteTier {
 
   /** Too much was invalidated to be told one by one: the store is not asked at all until its entries have gone by themselves. */
   shutOut(): void {
-    for (const id of this.looks.keys()) this.overtake(id);
+    this.looks.overtakeAll();
     this.shutOutUntil = this.clock.monotonic() + this.keepMs;
   }
 
@@ -80,11 +70,11 @@ export class RemoteTier {
     const found = store.find(this.name(id)).then(
       (stored) => {
         const record = stored && this.recordOf(stored, this.onUnreadable);
-        if (this.end(id, look) && record !== undefined) keep(record);
+        if (this.looks.end(id, look) && record !== undefined) keep(record);
         return record;
       },
       (error: unknown) => {
-        this.end(id, look);
+        this.looks.end(id, look);
         throw error;
       },
     );
@@ -93,7 +83,8 @@ export class RemoteTier {
   }
 
   /**
-   * `unlike`: a record that is of no use to who asks, nor is anything that was loaded before it. `keep`: puts what
+   * `unlike`: a record that is of no use to who asks, nor is anything that was loaded before it. `bears`: what is stale
+   * will do where loading has just failed. `keep`: puts what
    * somebody has stored since into the table of this process; called where the contract and what happens here bear it.
    */
   async lease(
@@ -102,7 +93,7 @@ export class RemoteTier {
     bears: boolean,
     keep: (record: CacheRecord) => void,
   ): Promise<Leased> {
-    const look = this.watch(id);
+    const look = this.looks.begin(id);
     try {
       const newerThan = unlike === undefined ? -Infinity : this.toStoreTime(unlike.loadedAt) + 1;
       const answer = await this.leaseAfter(id, newerThan, bears);
@@ -112,7 +103,7 @@ export class RemoteTier {
       if (look.isCurrent && this.keepsCopies) keep(answer.record);
       return answer;
     } finally {
-      this.end(id, look);
+      this.looks.end(id, look);
     }
   }
 
@@ -156,11 +147,11 @@ export class RemoteTier {
     const { id } = lease.entry;
     const look = this.look(id);
     try {
-      const outcome = await this.change(id, () => this.fillWith(lease, record), look);
-      if (outcome === 'stored' && this.end(id, look)) keep();
+      const outcome = await this.looks.change(id, () => this.fillWith(lease, record), look);
+      if (outcome === 'stored' && this.looks.end(id, look)) keep();
       return outcome;
     } finally {
-      this.end(id, look);
+      this.looks.end(id, look);
     }
   }
 
@@ -192,7 +183,7 @@ export class RemoteTier {
   /** Where it fails, the entry is quarantined: who calls has to see to it that the store hears of it. */
   invalidate(id: string, atLeast?: Comparable): Promise<void> {
     const below = atLeast === undefined ? undefined : { atLeast, keepMs: this.keepMs };
-    return this.change(id, async () => {
+    return this.looks.change(id, async () => {
       try {
         await this.store.invalidate(this.name(id), below);
       } catch (error) {
@@ -209,42 +200,7 @@ export class RemoteTier {
 
   /** Nothing comes of a look where nothing is kept here. */
   private look(id: string): Look | undefined {
-    return this.keepsCopies ? this.watch(id) : undefined;
-  }
-
-  private watch(id: string): Look {
-    const look = { isCurrent: !this.changing.has(id), isOvertaken: false };
-    const looks = this.looks.get(id);
-    if (looks === undefined) this.looks.set(id, new Set([look]));
-    else looks.add(look);
-    return look;
-  }
-
-  /** Whether what came of it is newer than everything that was told meanwhile. */
-  private end(id: string, look: Look | undefined): boolean {
-    if (look === undefined) return false;
-    const looks = this.looks.get(id);
-    looks?.delete(look);
-    if (looks?.size === 0) this.looks.delete(id);
-    return look.isCurrent;
-  }
-
-  private overtake(id: string, but?: Look): void {
-    for (const look of this.looks.get(id) ?? []) if (look !== but) look.isCurrent = false;
-  }
-
-  /** Tells the store of something by which what it had until then is old. */
-  private async change<T>(id: string, tell: () => Promise<T>, own?: Look): Promise<T> {
-    this.overtake(id, own);
-    this.changing.set(id, (this.changing.get(id) ?? 0) + 1);
-    try {
-      return await tell();
-    } finally {
-      const left = this.changing.get(id)! - 1;
-      if (left > 0) this.changing.set(id, left);
-      else this.changing.delete(id);
-      for (const look of this.looks.get(id) ?? []) look.isOvertaken = true;
-    }
+    return this.keepsCopies ? this.looks.begin(id) : undefined;
   }
 
   /** Some callers accept entries so long past their soft expiry: they have to be there then. */
