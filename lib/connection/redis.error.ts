@@ -27,6 +27,8 @@ export class NoAnswerError extends Error {}
 
 /** What the failure of a command means for who sent it. */
 export function meaningOf(failure: unknown, action: string): CacheRedisError | NoAnswerError {
+  // The client adds what was sent: keys and values, or a password.
+  if (failure instanceof Error) delete (failure as { command?: unknown }).command;
   if (failure instanceof Error && failure.name === 'ReplyError' && !PASSING.test(failure.message)) {
     return new CacheRedisError(
       'CACHE_REDIS_REFUSED',

@@ -71,7 +71,24 @@ export class PendingInvalidations {
     const now = this.clock.monotonic();
     const some = [...this.pending.values()].slice(0, BATCH);
     await Promise.all(some.map((pending) => this.settle(pending, now)));
-    if (this.pending.size > 0) this.timer ??= this.after();
+    if (this.pending.size === 0) return;
+    // The store is back: nobody waits for the others longer than that takes.
+    if (some.every((pending) => this.pending.get(nameOf(pending.state, pending.id)) !== pending)) {
+      return this.sendAgain();
+    }
+    this.timer ??= this.after();
+  }
+
+  /** The last attempt. How many entries of which entities the store has not heard of, and will not. */
+  async end(): Promise<ReadonlyMap<string, number>> {
+    const now = this.clock.monotonic();
+    await Promise.all([...this.pending.values()].map((pending) => this.settle(pending, now)));
+    const left = new Map<string, number>();
+    for (const { state } of this.pending.values()) {
+      const { entity } = state.policy;
+      left.set(entity, (left.get(entity) ?? 0) + 1);
+    }
+    return left;
   }
 
   private async settle(pending: Pending, now: number): Promise<void> {

@@ -9,7 +9,7 @@ import { catchError, Observable } from 'rxjs';
 import type { EntityKey } from '../contract/entity.js';
 import { CacheOriginBusyError } from '../errors/cache.error.js';
 import { CacheJournalFullError } from '../errors/write-behind.error.js';
-import { idsOf } from '../entry/key.js';
+import { idOf, idsOf } from '../entry/key.js';
 import { calls, type LoadContext } from '../read/call-context.js';
 import { capped } from '../read/capped.js';
 import { readMany } from '../read/many.js';
@@ -37,6 +37,19 @@ export class CacheStrategyInterceptor implements NestInterceptor {
     this.acceptances = new Acceptances(engine);
   }
 
+  /** Where a store is asked first, the method runs later than the call: its value must not be stored under a key that it is not of. */
+  private checkArguments(
+    { entity, keyOf, method }: Binding,
+    id: string,
+    args: unknown[],
+    { skip }: LoadContext,
+  ): void {
+    if (idOf(keyOf!(...args), entity.name) === id) return;
+    skip();
+    const message = `The arguments of ${method} were changed between its call and its load; what it returned was not stored. Fix: give each call objects of its own.`;
+    this.engine.events.fault('CACHE_VALUE_UNSTORABLE', entity.name, message, calls.getStore());
+  }
+
   /** A call of a decorated method; `bindings` are its decorators, the lowest first. */
   call(
     bindings: readonly Binding[],
@@ -50,7 +63,11 @@ export class CacheStrategyInterceptor implements NestInterceptor {
       const state = this.engine.entities.stateOf(binding.entity);
       const key = binding.keyOf(...args);
       if (binding.many) return this.readMany(state, key, method, self);
-      const load = (context: LoadContext) => capped(state, context, () => method.apply(self, args));
+      const id = state.remote && idOf(key, binding.entity.name);
+      const load = (context: LoadContext) => {
+        if (id !== undefined) this.checkArguments(binding, id, args, context);
+        return capped(state, context, () => method.apply(self, args));
+      };
       return this.engine.reader.read(state, key, load);
     } catch (error) {
       // A method that promises to return a promise does not throw.

@@ -56,6 +56,7 @@ export class Engine {
   readonly background: Background;
   readonly surroundings: Surroundings;
   private readonly flights: Singleflight;
+  private readonly pending: PendingInvalidations;
   private readonly stores: ReadonlyMap<string, OpenStore>;
   private readonly storeFaults: readonly Fault[];
   private readonly guarded = new Map<string, GuardedStore>();
@@ -88,8 +89,8 @@ export class Engine {
       this.writeBehind(state, parts, keeper);
     };
     this.entities = new Entities(surroundings, onEvict, timing, overrides, complete);
-    const pending = new PendingInvalidations(clock, this.background);
-    this.invalidator = new Invalidator(flights, this.tags, this.events, pending);
+    this.pending = new PendingInvalidations(clock, this.background);
+    this.invalidator = new Invalidator(flights, this.tags, this.events, this.pending);
     const loader = new Loader(clock, this.background, keeper, this.events);
     const { background, events, invalidator } = this;
     const freshness = new Freshness(clock, this.tags);
@@ -196,6 +197,10 @@ export class Engine {
     for (const behind of this.behind.values()) behind.close();
     // Poisoned, so that a load which ends during the drain does not fill a table again.
     for (const { policy } of this.entities.close()) this.flights.poison(policy.entity);
+    for (const [entity, count] of await this.pending.end()) {
+      const message = `${count} entries of '${entity}' were invalidated, and their store could not be told before the application ended: other processes may serve the old values for their ttl.`;
+      this.events.fault('CACHE_INVALIDATION_PENDING', entity, message, undefined);
+    }
     await this.background.close();
     for (const behind of this.behind.values()) behind.reportLost();
     await Promise.all([...this.guarded.values()].map((store) => store.close()));

@@ -1,6 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { EntityKey } from '../contract/entity.js';
-import { idOf } from '../entry/key.js';
+import { idOf, ownKey } from '../entry/key.js';
 import { CacheUsageError } from '../errors/cache.error.js';
 import { show } from '../errors/wording.js';
 import type { EntityState } from '../store/entity-state.js';
@@ -23,7 +23,9 @@ export function readMany(
   load: LoadMany,
 ): Promise<unknown[]> {
   const batch = new Batch(load, state);
-  const answers = keys.map((key) => reader.read(state, key, (context) => batch.add(key, context)));
+  // Where a store is asked first they may be changed before they are loaded.
+  const own = state.remote === undefined ? keys : keys.map(ownKey);
+  const answers = own.map((key) => reader.read(state, key, (context) => batch.add(key, context)));
   batch.start();
   return Promise.all(answers).catch((error: unknown) => {
     throw error instanceof SharedFailure ? error.error : error;

@@ -224,7 +224,7 @@ const numbered = (id: unknown): EntryName => ({ entity: 'user', id: String(id) }
     await put(store);
     redis.freeze();
     let settled = 0;
-    const all = Array.from({ length: 1_500 }, () =>
+    const all = Array.from({ length: 10_500 }, () =>
       store.invalidate(USER).then(
         () => settled++,
         () => settled++,

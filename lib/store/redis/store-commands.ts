@@ -6,7 +6,7 @@ import type { Clock } from '../../time/clock.js';
 import type { ServerTime } from './server-time.js';
 
 /** What a Redis that hangs may keep waiting; more is refused at once. */
-const MOST_IN_FLIGHT = 1_000;
+const MOST_IN_FLIGHT = 10_000;
 const MOST_BYTES_UNSENT = 64 * 2 ** 20;
 
 /** It was sent, and the connection has ended before the answer: it may have been done, or may be yet. */

@@ -29,6 +29,23 @@ describe('an invalidation that the store does not acknowledge', () => {
     ]);
   });
 
+  it('is sent once more when the application ends; what the store has not heard of then is told', async () => {
+    const { processes } = fleet(2);
+    const [first, second] = processes;
+    for (const key of ['a', 'b']) await second!.read(Users, key, async () => 'old');
+    first!.way.has('rejected', ['invalidate']);
+    await first!.invalidate(Users, 'a');
+    first!.way.recovers();
+    expect(await told('fault', () => first!.engine.close())).toEqual([]);
+    expect(await second!.peek(Users, 'a')).toBeUndefined();
+    second!.way.has('rejected', ['invalidate']);
+    await second!.invalidate(Users, 'b');
+    const [fault] = await told('fault', () => second!.engine.close());
+    expect(fault?.message).toMatch(
+      /^1 entries of 'user' were invalidated, and their store could not/,
+    );
+  });
+
   it('is true here at once: the key asks the source, and not what the store still has', async () => {
     const { processes } = fleet(2);
     const [first, second] = processes;
