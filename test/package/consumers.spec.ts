@@ -58,7 +58,7 @@ it('packs what was built, and what npm shows of it', () => {
   const typed = types.map((path) => path.replace(/\.d\.ts$/, '.js'));
   expect(typed.sort()).toEqual(code.sort());
   expect(code).toContain('dist/index.js');
-  expect(packed.filter((path) => /spec|test/.test(path))).toEqual([]);
+  expect(packed.filter((path) => /\.spec\.|(^|\/)test\//.test(path))).toEqual([]);
 });
 
 describe.each([
