@@ -172,6 +172,8 @@ export class FleetLoader {
           const told = outcome === 'voided' ? 'invalidated meanwhile' : outcome;
           this.announce(state, id, context, told, record.bytes);
         });
+        // Others would wait for its end.
+        filled.catch(() => this.background.track(remote.fail(lease, 0).catch(() => undefined)));
         this.unawaited(filled, wanted);
       },
       leave: () => this.unawaited(remote.fail(lease, 0), wanted),
