@@ -26,7 +26,7 @@ import { makeVisible } from '../write/behind/visible.js';
 import { WriteBehind } from '../write/behind/write-behind.js';
 import { Writer } from '../write/writer.js';
 
-import { faultOf, type OpenStore } from './stores.js';
+import { checkStores, type CheckedStores, type OpenStore } from './stores.js';
 
 /** How long a flush at the end of the application waits after a failed attempt. */
 const RETRY_MS = 200;
@@ -112,19 +112,10 @@ export class Engine {
     this.events.fault('CACHE_STORED_UNREADABLE', entity, message, undefined);
   }
 
-  /** What keeps the stores from doing what is asked of them. */
-  async checkStores(): Promise<Fault[]> {
-    const checked = await Promise.all(
-      [...this.stores].map(async ([name, { store }]) => {
-        try {
-          await store.check();
-          return [];
-        } catch (error) {
-          return [faultOf(error, `the store '${name}'`, 'CacheModule.forRoot()')];
-        }
-      }),
-    );
-    return [...this.storeFaults, ...checked.flat()];
+  /** What keeps the stores from doing what is asked of them, and which of them are not there yet. */
+  async checkStores(): Promise<CheckedStores> {
+    const { faults, outOfReach } = await checkStores(this.stores, this.background);
+    return { faults: [...this.storeFaults, ...faults], outOfReach };
   }
 
   private writeBehind(state: EntityState, parts: EngineParts, keeper: Keeper): void {

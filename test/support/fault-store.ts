@@ -29,7 +29,7 @@ export class WatchedStore extends CacheStore {
     super();
   }
 
-  override check(): Promise<void> {
+  override check(): Promise<'ready' | 'out of reach'> {
     return this.store.check();
   }
 
