@@ -1,4 +1,5 @@
 import type { Bounds, Terms } from './entity.js';
+import { DAY, MINUTE, SECOND, type Option, type Options } from './option.js';
 import type { OriginOptions } from './origin.js';
 import type {
   LocalTierOptions,
@@ -7,37 +8,6 @@ import type {
   StaleWhileRevalidateOptions,
   WriteBehindOptions,
 } from './strategies.js';
-
-/** The options known so far: those of the levels above, then those of the rows above. Durations in milliseconds. */
-export interface Known {
-  readonly [option: string]: unknown;
-}
-
-interface Row {
-  readonly meaning: string;
-  readonly required?: true;
-  /** What stands in for an option that is not given. */
-  readonly standard?: (known: Known) => unknown;
-  /** The same, in words. */
-  readonly standardText?: string;
-}
-export type Option = Row &
-  (
-    | {
-        readonly kind: 'duration' | 'bounds' | 'count' | 'fraction';
-        readonly min: number;
-        readonly max: number;
-      }
-    | { readonly kind: 'choice'; readonly choices: readonly string[] }
-    | { readonly kind: 'strategy'; readonly strategies: { readonly [kind: string]: string } }
-    | { readonly kind: 'function' | 'options' | 'origin' | 'store' }
-    | { readonly kind: 'name'; readonly pattern: RegExp }
-  );
-export type Options = { readonly [option: string]: Option };
-
-const SECOND = 1_000;
-const MINUTE = 60 * SECOND;
-const DAY = 24 * 60 * MINUTE;
 
 /*
  * One row per option is the only origin of its default, its boot check and its line in docs/options.md.
@@ -90,7 +60,6 @@ export const CONTRACT_OPTIONS = {
   },
   store: {
     kind: 'name',
-    pattern: /^[A-Za-z0-9_.-]{1,64}$/,
     meaning:
       "Where its entries are kept: `'process'`, or the name of one of the stores of the module. Left out, it is the module's `store`; without one, the process.",
   },
@@ -325,13 +294,9 @@ export const ORIGIN_OPTIONS = {
   },
 } as const satisfies { readonly [option in keyof Required<OriginOptions>]: Option };
 
-/** Names that can stand in events and in the keys of any store. */
-export const NAME = /^[A-Za-z0-9_.-]{1,64}$/;
-
 export const MODULE_OPTIONS = {
   namespace: {
     kind: 'name',
-    pattern: NAME,
     standard: () => 'cache',
     standardText: "`'cache'`",
     meaning:

@@ -3,16 +3,15 @@ import { show } from '../errors/wording.js';
 import { formatDuration } from '../time/duration.js';
 import { checkOptions, type Place } from './check-options.js';
 import type { AnyEntity, Bounds, Version } from './entity.js';
+import { NAME, type Known } from './option.js';
 import {
   CONTRACT_OPTIONS,
   LOCAL_TIER_OPTIONS,
-  NAME,
   ORIGIN_OPTIONS,
   READ_THROUGH_OPTIONS,
   RETRY_OPTIONS,
   STALE_WHILE_REVALIDATE_OPTIONS,
   WRITE_BEHIND_OPTIONS,
-  type Known,
 } from './options.js';
 import type { Origin } from './origin.js';
 import { Overlay } from './overlay.js';

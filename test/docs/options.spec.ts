@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expectation } from '../../lib/contract/check-options.js';
+import type { Option, Options } from '../../lib/contract/option.js';
 import {
   CONTRACT_OPTIONS,
   LOCAL_TIER_OPTIONS,
@@ -10,8 +11,6 @@ import {
   RETRY_OPTIONS,
   STALE_WHILE_REVALIDATE_OPTIONS,
   WRITE_BEHIND_OPTIONS,
-  type Option,
-  type Options,
 } from '../../lib/contract/options.js';
 
 const page = join(import.meta.dirname, '..', '..', 'docs', 'options.md');
