@@ -9,9 +9,7 @@ import {
   LOCAL_TIER_OPTIONS,
   ORIGIN_OPTIONS,
   READ_THROUGH_OPTIONS,
-  RETRY_OPTIONS,
   STALE_WHILE_REVALIDATE_OPTIONS,
-  WRITE_BEHIND_OPTIONS,
 } from './options.js';
 import type { Origin } from './origin.js';
 import { Overlay } from './overlay.js';
@@ -22,6 +20,7 @@ import type {
   WriteBehind,
   WriteStrategy,
 } from './strategies.js';
+import { RETRY_OPTIONS, WRITE_BEHIND_OPTIONS } from './write-behind-options.js';
 
 export interface ReadThroughPolicy {
   readonly kind: 'read-through' | 'stale-while-revalidate';

@@ -8,10 +8,9 @@ import {
   MODULE_OPTIONS,
   ORIGIN_OPTIONS,
   READ_THROUGH_OPTIONS,
-  RETRY_OPTIONS,
   STALE_WHILE_REVALIDATE_OPTIONS,
-  WRITE_BEHIND_OPTIONS,
 } from '../../lib/contract/options.js';
+import { RETRY_OPTIONS, WRITE_BEHIND_OPTIONS } from '../../lib/contract/write-behind-options.js';
 
 const page = join(import.meta.dirname, '..', '..', 'docs', 'options.md');
 
