@@ -133,12 +133,15 @@ export class RemoteTier {
     }
   }
 
-  /** A write of the entry begins. `withinMs`: how long it may take before others need not wait for it. */
+  /** A write of the entry begins. Others need wait for it no longer than for a load. */
   claim(id: string): Promise<Lease> {
     return this.store.claim(this.name(id), this.read.loadTimeoutMs + MARGIN_MS);
   }
 
-  /** Stores what was loaded or written under the lease. `keep`: as for {@link lease}, of what was stored. */
+  /**
+   * Stores what was loaded or written under the lease. `keep`: as for {@link lease}, of what was stored. Where it is too
+   * large, what was there until now is not true any more: who calls has to invalidate it, which ends the lease too.
+   */
   async fill(
     lease: Lease,
     record: CacheRecord,
@@ -158,10 +161,7 @@ export class RemoteTier {
   private async fillWith(lease: Lease, record: CacheRecord): Promise<FillOutcome | 'too large'> {
     const { value, loadedAt, softExpiry, loadMs, extras } = record;
     const payload = value === null ? undefined : encode(value, MOST_BYTES);
-    if (payload === 'too large') {
-      await this.store.invalidate(lease.entry);
-      return 'too large';
-    }
+    if (payload === 'too large') return payload;
     // From the grant on, not from now: a value that took long to load is not fresh for longer.
     const stored: StoredEntry = {
       payload,
