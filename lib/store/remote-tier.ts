@@ -1,5 +1,5 @@
 import type { Policy, ReadThroughPolicy } from '../contract/policy.js';
-import { decode, encode } from '../entry/codec.js';
+import { decode, encode, type Reader } from '../entry/codec.js';
 import { CacheRecord } from '../entry/record.js';
 import type { Comparable } from '../entry/version.js';
 import type { Clock } from '../time/clock.js';
@@ -32,6 +32,7 @@ export class RemoteTier {
   private readonly asked = new Map<string, Promise<CacheRecord | undefined>>();
   private turn = -1;
   private readonly schema: number;
+  private readonly decoding: Reader;
 
   constructor(
     private readonly store: GuardedStore,
@@ -41,6 +42,11 @@ export class RemoteTier {
     private readonly onUnreadable: () => void,
   ) {
     this.schema = policy.schema;
+    this.decoding = {
+      maxBytes: MOST_BYTES,
+      revives: policy.revive !== undefined,
+      weighs: this.read.maxBytes < Infinity,
+    };
   }
 
   /** Whether the store is not to be asked for an entry: it may have one that was invalidated here. */
@@ -221,15 +227,10 @@ export class RemoteTier {
 
   private recordOf(stored: StoredEntry, onUnreadable?: () => void): CacheRecord | undefined {
     if (stored.schema !== this.schema) return undefined;
-    const { maxBytes } = this.read;
     const sealed =
       stored.payload === undefined
         ? ({ value: null, handOut: 'shared', bytes: 0 } as const)
-        : decode(stored.payload, {
-            maxBytes: MOST_BYTES,
-            revives: this.policy.revive !== undefined,
-            weighs: maxBytes < Infinity,
-          });
+        : decode(stored.payload, this.decoding);
     if (typeof sealed === 'string') {
       onUnreadable?.();
       return undefined;
