@@ -9,6 +9,7 @@ import { EventSource } from '../events/event-source.js';
 import { channels } from '../events/events.js';
 import { Invalidator } from '../invalidation/invalidator.js';
 import { PendingInvalidations } from '../invalidation/pending-invalidations.js';
+import { EntryLoads } from '../read/entry-loads.js';
 import { FleetLoader } from '../read/fleet-loader.js';
 import { Freshness } from '../read/freshness.js';
 import { Keeper } from '../read/keeper.js';
@@ -95,7 +96,8 @@ export class Engine {
     const { background, events, invalidator } = this;
     const freshness = new Freshness(clock, this.tags);
     const fleet = new FleetLoader(clock, background, loader, invalidator, events);
-    this.reader = new Reader(clock, flights, freshness, loader, fleet, background, events);
+    const loads = new EntryLoads(flights, loader, fleet, background, events);
+    this.reader = new Reader(clock, freshness, loads, loader, fleet, events);
     this.writer = new Writer(flights, keeper, loader, this.invalidator);
   }
 

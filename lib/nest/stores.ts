@@ -1,5 +1,5 @@
 import { DEFAULT_STORE, PROCESS } from '../contract/policy.js';
-import { NAME } from '../contract/options.js';
+import { NAME } from '../contract/option.js';
 import type { Fault } from '../errors/configuration.error.js';
 import { show } from '../errors/wording.js';
 import type { CacheStore } from '../store/cache-store.js';

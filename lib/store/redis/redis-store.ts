@@ -96,11 +96,6 @@ export class RedisStore extends CacheStore {
     return this.time.now();
   }
 
-  /** Calls `listener` whenever it is connected, for the first time or again; at once if it is now. */
-  onReady(listener: () => void): void {
-    this.connection.onReady(listener);
-  }
-
   /**
    * Whether this Redis can do what is needed, and this user may.
    *
