@@ -1,6 +1,6 @@
 import type { Fault } from '../errors/configuration.error.js';
 import { formatDuration } from '../time/duration.js';
-import type { Policy } from './policy.js';
+import type { KnownStore, Policy } from './policy.js';
 import { whatToLower } from './what-to-lower.js';
 import { worstStaleness, type Exposure } from './worst-case.js';
 
@@ -8,8 +8,8 @@ import { worstStaleness, type Exposure } from './worst-case.js';
 export interface Surroundings {
   /** This process is one of several workers of one application (node:cluster, PM2 in cluster mode). */
   readonly worker: boolean;
-  /** Names of the stores that there are. */
-  readonly stores?: readonly string[];
+  /** The stores that there are, by name. */
+  readonly stores?: ReadonlyMap<string, KnownStore>;
 }
 
 /** What keeps a policy from keeping its contract. */
@@ -44,6 +44,7 @@ const WHEN: { readonly [mode in Exposure['mode']]: string } = {
   'accepted elsewhere': 'a mutation is accepted by another process',
   'writer dies': 'who has changed the source dies before it says so',
   'store fails over': 'the store loses an invalidation with its primary',
+  'nothing is heard': 'the source is changed elsewhere and nothing is heard of it',
   'store out of reach': 'the store is out of reach of who changes the source',
   'loading fails': 'loading fails',
 };

@@ -65,6 +65,11 @@ export interface Policy {
   readonly keptIn: 'process' | 'store' | 'store and process';
   /** Name of that store. */
   readonly store?: string;
+  /**
+   * How long a copy in the process may be used after it was last known that no change of it was missed; `Infinity` where
+   * its ttl is bound enough.
+   */
+  readonly copyLeaseMs: number;
   /** Of what shape its values are. */
   readonly schema: number;
   /** Where `write` is `'write-behind'`. */
@@ -80,6 +85,16 @@ export interface Policy {
 
 /** The store of entities that name none. */
 export const DEFAULT_STORE = 'default';
+/** A store, as far as a policy has to know it. */
+export interface KnownStore {
+  /** Whether processes tell each other what has changed in it. */
+  readonly tells: boolean;
+}
+
+/** As soon as this process hears of a change elsewhere, though the message was lost: it asks every second. */
+export const TOLD_WITHIN_MS = 1_500;
+const LONGEST_LEASE_MS = 5_000;
+
 /** Names the tables of the process. */
 export const PROCESS = 'process';
 
@@ -95,8 +110,8 @@ export function resolvePolicy(
   entity: AnyEntity,
   at: string,
   outside: Overlay = new Overlay({}, {}),
-  /** Names of the stores that there are. */
-  stores: readonly string[] = [],
+  /** The stores that there are, by name. */
+  stores: ReadonlyMap<string, KnownStore> = new Map(),
 ): Policy | readonly Fault[] {
   const place: Place = { owner: `entity '${String(entity.name)}'`, path: '', at };
   const faults: Fault[] = [];
@@ -233,36 +248,47 @@ function resolveWriteBehind(
 function resolveStore(
   { store, maxStaleness, prefer, write, tags }: Known,
   read: Policy['read'],
-  stores: readonly string[],
+  stores: ReadonlyMap<string, KnownStore>,
   { owner, at }: Place,
   faults: Fault[],
-): Pick<Policy, 'keptIn' | 'store'> {
+): Pick<Policy, 'keptIn' | 'store' | 'copyLeaseMs'> {
   const behind = (write as WriteStrategy | undefined)?.kind === 'write-behind';
   const named = store as string | undefined;
-  if (named !== undefined && named !== PROCESS && !stores.includes(named)) {
+  if (named !== undefined && named !== PROCESS && !stores.has(named)) {
     faults.push({
       code: 'CACHE_STORE_UNKNOWN',
       problem: `${owner} names the store '${named}', and there is none of that name.`,
       at,
-      fix: `write CacheModule.forRoot({ stores: { ${named}: redisStore({ url }) } }), or name one of ${[PROCESS, ...stores].map((name) => `'${name}'`).join(', ')}.`,
+      fix: `write CacheModule.forRoot({ stores: { ${named}: redisStore({ url }) } }), or name one of ${[PROCESS, ...stores.keys()].map((name) => `'${name}'`).join(', ')}.`,
     });
-    return { keptIn: 'process' };
+    return { keptIn: 'process', copyLeaseMs: Infinity };
   }
-  const isShared = named === undefined ? stores.includes(DEFAULT_STORE) : named !== PROCESS;
-  if (!isShared || read.kind === 'bypass') return { keptIn: 'process' };
+  const isShared = named === undefined ? stores.has(DEFAULT_STORE) : named !== PROCESS;
+  if (!isShared || read.kind === 'bypass') return { keptIn: 'process', copyLeaseMs: Infinity };
   if (behind) {
     // Its journal is in this process, and so is what readers see of it.
     if (named !== undefined) faults.push(cannot('is written behind', owner, named, at));
-    return { keptIn: 'process' };
+    return { keptIn: 'process', copyLeaseMs: Infinity };
   }
   if (tags !== undefined) faults.push(cannot('has tags', owner, named ?? DEFAULT_STORE, at));
-  const { normal } = (maxStaleness as Bounds<number> | undefined) ?? { normal: 0 };
-  // Nobody tells this process what others change: its own copy may be as old as its ttl allows.
-  const allowed = prefer !== 'error' && read.ttlMs + read.staleForMs <= normal;
+  const bounds = (maxStaleness as Bounds<number> | undefined) ?? { normal: 0, incident: 0 };
+  const copyLeaseMs = leaseOfCopies(read, bounds, stores.get(named ?? DEFAULT_STORE)!.tells);
+  const copied = prefer !== 'error' && copyLeaseMs > 0;
   return {
-    keptIn: allowed ? 'store and process' : 'store',
+    keptIn: copied ? 'store and process' : 'store',
     store: named ?? DEFAULT_STORE,
+    copyLeaseMs,
   };
+}
+
+/** As long as the contract bears that a change elsewhere is not heard of. 0: no copy may be used. */
+function leaseOfCopies(
+  { ttlMs, staleForMs }: ReadThroughPolicy,
+  { normal, incident }: Bounds<number>,
+  isTold: boolean,
+): number {
+  if (ttlMs + staleForMs <= normal) return Infinity;
+  return isTold && normal >= TOLD_WITHIN_MS ? Math.min(incident, LONGEST_LEASE_MS) : 0;
 }
 
 function cannot(what: string, owner: string, store: string, at: string): Fault {

@@ -1,5 +1,10 @@
 import { formatDuration } from '../time/duration.js';
-import type { Policy, ReadThroughPolicy, WriteBehindPolicy } from './policy.js';
+import {
+  TOLD_WITHIN_MS,
+  type Policy,
+  type ReadThroughPolicy,
+  type WriteBehindPolicy,
+} from './policy.js';
 
 /** How stale an answer can be in one situation, measured at the call. */
 export interface Exposure {
@@ -14,6 +19,8 @@ export interface Exposure {
     | 'changed elsewhere'
     /** Another process has accepted a mutation, and has not written it yet. */
     | 'accepted elsewhere'
+    /** Another process has changed the source and has said so, and nothing of what it says arrives here. */
+    | 'nothing is heard'
     /** Another process has changed the source, and has died before it could say so. */
     | 'writer dies'
     /** Another process has changed the source and has said so, and the store has lost that with its primary. */
@@ -29,7 +36,13 @@ export interface Exposure {
 }
 
 /** How stale answers under a policy can be, one row for each situation that exists. Pure. */
-export function worstStaleness({ read, write, writeBehind, keptIn }: Policy): readonly Exposure[] {
+export function worstStaleness({
+  read,
+  write,
+  writeBehind,
+  keptIn,
+  copyLeaseMs,
+}: Policy): readonly Exposure[] {
   if (read.kind === 'bypass') {
     const none = { bound: 'normal', ms: 0, because: 'every call asks the source' } as const;
     return [
@@ -44,12 +57,22 @@ export function worstStaleness({ read, write, writeBehind, keptIn }: Policy): re
     ms: 0,
     because: 'the old value is gone when the write has settled',
   } as const;
-  const hears = keptIn === 'store' && write !== 'external';
+  const isTold = keptIn === 'store and process' && copyLeaseMs < Infinity;
+  const elsewhere = write === 'external' ? byTime : isTold ? HEARD : keptIn === 'store' ? joined(read) : byTime;
   const rows: Exposure[] = [
     { mode: 'changed here', ...(write === 'external' ? byTime : told) },
-    { mode: 'changed elsewhere', ...(hears ? joined(read) : byTime) },
+    { mode: 'changed elsewhere', ...elsewhere },
     ...acceptedElsewhere(writeBehind, read.loadTimeoutMs, byTime),
   ];
+  if (isTold && write !== 'external') {
+    const late = { ms: copyLeaseMs, because: leaseOfCopy(copyLeaseMs) };
+    const waited = joined(read);
+    rows.push({
+      mode: 'nothing is heard',
+      ...(waited.ms > late.ms ? waited : late),
+      bound: 'incident',
+    });
+  }
   if (keptIn !== 'process' && write !== 'external') {
     for (const mode of ['writer dies', 'store fails over', 'store out of reach'] as const) {
       rows.push({ ...byTime, mode, bound: 'incident' });
@@ -64,6 +87,16 @@ export function worstStaleness({ read, write, writeBehind, keptIn }: Policy): re
     });
   }
   return rows;
+}
+
+const HEARD = {
+  bound: 'normal',
+  ms: TOLD_WITHIN_MS,
+  because: `a change elsewhere is heard of within ${formatDuration(TOLD_WITHIN_MS)}, though its message be lost`,
+} as const;
+
+function leaseOfCopy(ms: number): string {
+  return `a copy in the process is used for up to ${formatDuration(ms)} after it was last known that no change was missed`;
 }
 
 interface Served {

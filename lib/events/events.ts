@@ -88,6 +88,8 @@ export type AbsorbedFault =
   | 'CACHE_STORE_OUT_OF_REACH'
   /** The store could not be told of an invalidation; it is told again until it has heard, while the application runs. */
   | 'CACHE_INVALIDATION_PENDING'
+  /** This process has missed what others have changed: it dropped its copies of what is in the store. */
+  | 'CACHE_COPIES_DROPPED'
   /** What is in the store cannot be read; it was loaded again. */
   | 'CACHE_STORED_UNREADABLE'
   /** A loader failed after its load had timed out. */

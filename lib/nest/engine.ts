@@ -9,6 +9,7 @@ import { EventSource } from '../events/event-source.js';
 import { channels } from '../events/events.js';
 import { Invalidator } from '../invalidation/invalidator.js';
 import { PendingInvalidations } from '../invalidation/pending-invalidations.js';
+import { SharedStore } from '../invalidation/shared-store.js';
 import { EntryLoads } from '../read/entry-loads.js';
 import { FleetLoader } from '../read/fleet-loader.js';
 import { Freshness } from '../read/freshness.js';
@@ -18,7 +19,6 @@ import { Reader } from '../read/reader.js';
 import { Entities } from '../store/entities.js';
 import type { EntityState } from '../store/entity-state.js';
 import { GuardedStore } from '../store/guarded-store.js';
-import { RemoteTier } from '../store/remote-tier.js';
 import { TagTable } from '../store/tag-table.js';
 import { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
@@ -27,7 +27,7 @@ import { makeVisible } from '../write/behind/visible.js';
 import { WriteBehind } from '../write/behind/write-behind.js';
 import { Writer } from '../write/writer.js';
 
-import { checkStores, type CheckedStores, type OpenStore } from './stores.js';
+import { checkStores, knownOf, type CheckedStores, type OpenStore } from './stores.js';
 
 /** How long a flush at the end of the application waits after a failed attempt. */
 const RETRY_MS = 200;
@@ -60,7 +60,7 @@ export class Engine {
   private readonly pending: PendingInvalidations;
   private readonly stores: ReadonlyMap<string, OpenStore>;
   private readonly storeFaults: readonly Fault[];
-  private readonly guarded = new Map<string, GuardedStore>();
+  private readonly shared = new Map<string, SharedStore>();
   private readonly behind = new Map<EntityState, WriteBehind>();
   closed = false;
 
@@ -68,7 +68,7 @@ export class Engine {
     const { namespace, clock, flights, warn, overrides = new Overrides() } = parts;
     this.stores = parts.stores ?? new Map<string, OpenStore>();
     this.storeFaults = parts.storeFaults ?? [];
-    const surroundings = { ...parts.surroundings, stores: [...this.stores.keys()] };
+    const surroundings = { ...parts.surroundings, stores: knownOf(this.stores) };
     this.surroundings = surroundings;
     this.flights = flights;
     this.events = new EventSource(namespace, warn);
@@ -83,10 +83,11 @@ export class Engine {
     };
     const keeper = new Keeper(clock, this.tags, this.events);
     for (const [name, { store, deadlineMs }] of this.stores) {
-      this.guarded.set(name, new GuardedStore(store, deadlineMs, clock, this.background));
+      const guarded = new GuardedStore(store, deadlineMs, clock, this.background);
+      this.shared.set(name, new SharedStore(name, guarded, flights, clock, this));
     }
     const complete = (state: EntityState) => {
-      this.share(state, clock);
+      this.shared.get(state.policy.store ?? '')?.keep(state, () => this.unreadable(state.policy.entity));
       this.writeBehind(state, parts, keeper);
     };
     this.entities = new Entities(surroundings, onEvict, timing, overrides, complete);
@@ -99,13 +100,6 @@ export class Engine {
     const loads = new EntryLoads(flights, loader, fleet, background, events);
     this.reader = new Reader(clock, freshness, loads, loader, fleet, events);
     this.writer = new Writer(flights, keeper, loader, this.invalidator);
-  }
-
-  private share(state: EntityState, clock: Clock): void {
-    const { policy } = state;
-    if (policy.keptIn === 'process') return;
-    const unreadable = () => this.unreadable(policy.entity);
-    state.remote = new RemoteTier(this.guarded.get(policy.store!)!, clock, policy, unreadable);
   }
 
   /** Told, and absorbed: it is loaded again. */
@@ -187,6 +181,7 @@ export class Engine {
   /** Calls pass through from now on; resolves when the loads under way have ended and no timer is left. */
   async close(): Promise<void> {
     this.closed = true;
+    for (const store of this.shared.values()) store.end();
     for (const behind of this.behind.values()) behind.close();
     // Poisoned, so that a load which ends during the drain does not fill a table again.
     for (const { policy } of this.entities.close()) this.flights.poison(policy.entity);
@@ -196,6 +191,6 @@ export class Engine {
     }
     await this.background.close();
     for (const behind of this.behind.values()) behind.reportLost();
-    await Promise.all([...this.guarded.values()].map((store) => store.close()));
+    await Promise.all([...this.shared.values()].map((store) => store.close()));
   }
 }

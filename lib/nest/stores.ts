@@ -1,4 +1,4 @@
-import { DEFAULT_STORE, PROCESS } from '../contract/policy.js';
+import { DEFAULT_STORE, PROCESS, type KnownStore } from '../contract/policy.js';
 import { NAME } from '../contract/option.js';
 import type { Fault } from '../errors/configuration.error.js';
 import { show } from '../errors/wording.js';
@@ -62,6 +62,11 @@ export function openStores(
     });
   }
   return { stores: open, faults };
+}
+
+/** What policies have to know of them. */
+export function knownOf(stores: ReadonlyMap<string, OpenStore>): ReadonlyMap<string, KnownStore> {
+  return new Map([...stores].map(([name, { store }]) => [name, { tells: store.log !== undefined }]));
 }
 
 /** So long the start of an application waits for a store that says nothing. */

@@ -1,4 +1,5 @@
 import type { Comparable } from '../entry/version.js';
+import type { InvalidationLog } from './invalidation-log.js';
 
 /** Names one entry in a store. */
 export interface EntryName {
@@ -92,6 +93,9 @@ export type FillOutcome = 'stored' | 'voided' | 'older version';
  * room: a lease, which is voided by it, an entry, a floor.
  */
 export abstract class CacheStore {
+  /** Where processes tell each other what has changed. Without it, none has copies that are older than it can bear. */
+  readonly log?: InvalidationLog;
+
   /**
    * Called when the application starts. Rejects if the store can never do what is asked of it here: the application does
    * not start then. One that is only out of reach, or does not say within 15 seconds, is used as soon as it is back.

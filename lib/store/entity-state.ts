@@ -76,7 +76,7 @@ export class EntityState {
     const { read } = policy;
     const bypass = read.kind === 'bypass';
     this.detour = bypass ? 'strategy' : undefined;
-    this.usableUntil = bypass ? -Infinity : Infinity;
+    this.usableUntil = bypass || this.copiesAreLeased ? -Infinity : Infinity;
     this.staleForMs = bypass ? 0 : read.staleForMs;
     this.staleOnErrorMs = bypass ? 0 : read.staleForMs + read.staleIfErrorMs;
     this.mostPatientMs =
@@ -94,6 +94,17 @@ export class EntityState {
     const held = this.table.get(id)?.extras?.version;
     const isOlder = version !== undefined && held !== undefined && version < held;
     return !isOlder && this.floors.admits(id, version);
+  }
+
+  /** Whether what is in the table may be used only while it is known that nothing was missed. */
+  private get copiesAreLeased(): boolean {
+    return this.policy.keptIn === 'store and process' && this.policy.copyLeaseMs < Infinity;
+  }
+
+  /** At `askedAt`, or later, nothing that has changed elsewhere was missed here. */
+  renewCopies(askedAt: number): void {
+    if (this.detour !== undefined || !this.copiesAreLeased) return;
+    this.usableUntil = Math.max(this.usableUntil, askedAt + this.policy.copyLeaseMs);
   }
 
   /** From now on every call runs its method. */

@@ -9,6 +9,7 @@ import type {
   LeaseTerms,
   StoredEntry,
 } from './cache-store.js';
+import { GuardedLog } from './guarded-log.js';
 import { ReadTurns } from './read-turns.js';
 
 /** So many failures in a row, and nobody waits for the store any more. */
@@ -47,6 +48,12 @@ export class GuardedStore {
     private readonly clock: Clock,
     private readonly background: Background,
   ) {}
+
+  /** Where processes tell each other what has changed, if they do. */
+  get log(): GuardedLog | undefined {
+    const { log } = this.store;
+    return log && new GuardedLog(log, (ask) => this.inTime(ask, 'not counted'));
+  }
 
   /** In the store's own time. */
   now(): number {
@@ -108,14 +115,23 @@ export class GuardedStore {
   }
 
   private within<T>(ask: () => Promise<T>, late?: (answer: T) => void): Promise<T> {
-    const now = this.clock.monotonic();
-    if (!this.admits(now)) return Promise.reject(NO_STORE);
+    if (!this.admits(this.clock.monotonic())) return Promise.reject(NO_STORE);
+    return this.inTime(ask, 'counted', late);
+  }
+
+  /** Who may not write the log may still read the store: what happens there is not counted. */
+  private inTime<T>(
+    ask: () => Promise<T>,
+    outcome: 'counted' | 'not counted',
+    late?: (answer: T) => void,
+  ): Promise<T> {
+    if (this.closed) return Promise.reject(NO_STORE);
     return new Promise((resolve, reject) => {
       const wait: Wait = {
-        until: now + this.deadlineMs,
+        until: this.clock.monotonic() + this.deadlineMs,
         over: false,
         giveUp: () => {
-          this.failed();
+          if (outcome === 'counted') this.failed();
           reject(NO_STORE);
         },
       };
@@ -124,7 +140,7 @@ export class GuardedStore {
         (answer) => {
           if (wait.over) return late?.(answer);
           wait.over = true;
-          this.failures = 0;
+          if (outcome === 'counted') this.failures = 0;
           resolve(answer);
         },
         () => this.giveUp(wait),
@@ -134,7 +150,6 @@ export class GuardedStore {
 
   /** One call goes through now and then while the store is out of reach, to see whether it still is. */
   private admits(now: number): boolean {
-    if (this.closed) return false;
     if (this.failures < MOST_FAILURES) return true;
     if (now < this.probeAt) return false;
     this.probeAt = now + PROBE_MS;

@@ -49,7 +49,8 @@ export class Looks {
     }
   }
 
-  private overtake(id: string, but?: Look): void {
+  /** What is seen of the entry now is not known to be current, but for one look. */
+  overtake(id: string, but?: Look): void {
     for (const look of this.underWay.get(id) ?? []) if (look !== but) look.isCurrent = false;
   }
 }

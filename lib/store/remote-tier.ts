@@ -38,6 +38,8 @@ export class RemoteTier {
     private readonly store: GuardedStore,
     private readonly clock: Clock,
     private readonly policy: Policy,
+    /** Tells other processes that an entry has changed, where they have copies. */
+    private readonly announce: ((entry: EntryName) => Promise<void>) | undefined,
     /** Something in the store is not what this release or this entity writes there. */
     private readonly onUnreadable: () => void,
   ) {
@@ -181,6 +183,26 @@ export class RemoteTier {
     return this.store.fill(lease, stored, Math.max(1, this.usefulMs - gone));
   }
 
+  /** The same with what was written. Where others could not be told, it rejects, and has to be invalidated. */
+  async fillWritten(
+    lease: Lease,
+    record: CacheRecord,
+    keep: () => void,
+  ): Promise<FillOutcome | 'too large'> {
+    const outcome = await this.fill(lease, record, keep);
+    if (outcome === 'stored') await this.announce?.(lease.entry);
+    return outcome;
+  }
+
+  /** What is seen of the entry now may be older than what is known of it. */
+  overtake(id: string): void {
+    this.looks.overtake(id);
+  }
+
+  overtakeAll(): void {
+    this.looks.overtakeAll();
+  }
+
   /** Loading failed, or is not to be stored: gives the lease back. */
   fail(lease: Lease, coolDownMs: number): Promise<void> {
     return this.store.fail(lease, coolDownMs);
@@ -192,6 +214,8 @@ export class RemoteTier {
     return this.looks.change(id, async () => {
       try {
         await this.store.invalidate(this.name(id), below);
+        // After that: who reads again because he was told must not get what was there before.
+        await this.announce?.(this.name(id));
       } catch (error) {
         // At once: who asks in the same turn must not get it either.
         this.quarantined.add(id);

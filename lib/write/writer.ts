@@ -84,7 +84,7 @@ export class Writer {
     if (lease !== undefined) {
       const nothing = () => undefined;
       const shared: SharedCopy = {
-        store: (record, keep) => (stored = remote.fill(lease, record, keep)),
+        store: (record, keep) => (stored = remote.fillWritten(lease, record, keep)),
         leave: nothing,
         remove: nothing,
       };

@@ -144,7 +144,7 @@ const turns = async () => {
       await eventually(() => inLine() === 1);
       const waiting = next.acquire('report');
       await eventually(() => inLine() === 2);
-      gone['wakes']['connection'].client.disconnect();
+      gone['wakes']['subscription']['connection'].client.disconnect();
       await eventually(() => connections() === 4);
       await lock.release();
       expect((await waiting)?.name).toBe('report');

@@ -3,6 +3,7 @@ import type { CacheStore } from '../../lib/store/cache-store.js';
 import { EntityCache } from '../../lib/nest/entity-cache.js';
 import { testEngine } from './engine.js';
 import { ManualClock } from './manual-clock.js';
+import type { MemoryLog } from './memory-store/memory-log.js';
 import { MemoryStore } from './memory-store/memory-store.js';
 import { TroubledStore } from './troubled-store.js';
 
@@ -12,13 +13,20 @@ export async function settled(): Promise<void> {
 }
 
 /** Processes that share a store, each with a way of its own to it. */
-export function fleet(size = 2, shared?: (clock: ManualClock) => CacheStore) {
+/** `log`: where they tell each other what has changed. */
+export function fleet(
+  size = 2,
+  shared?: (clock: ManualClock) => CacheStore,
+  log?: MemoryLog,
+) {
   const clock = new ManualClock();
   const store = shared?.(clock) ?? new MemoryStore(clock);
   const processes = Array.from({ length: size }, () => {
     const way = new TroubledStore(store);
+    const told = log?.way();
+    way.log = told;
     const test = testEngine(clock, undefined, way);
-    return { ...test, way, cache: new EntityCache(test.engine) };
+    return { ...test, way, told: told!, cache: new EntityCache(test.engine) };
   });
   return {
     clock,

@@ -7,13 +7,17 @@ import {
   type LeaseTerms,
   type StoredEntry,
 } from '../../lib/store/cache-store.js';
+import type { InvalidationLog } from '../../lib/store/invalidation-log.js';
 
 export type Command = 'read' | 'lease' | 'fill' | 'fail' | 'claim' | 'invalidate';
 
 /** The way to another store, on which something may happen to commands and their answers. */
 export abstract class RelayedStore extends CacheStore {
+  override log: InvalidationLog | undefined;
+
   constructor(protected readonly store: CacheStore) {
     super();
+    this.log = store.log;
   }
 
   /** `run` asks the other store. Several entries that are read at once are one command. */

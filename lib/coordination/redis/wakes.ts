@@ -1,49 +1,29 @@
 import type { RedisConnection } from '../../connection/redis-connection.js';
+import { Subscription } from '../../connection/subscription.js';
 import { newToken } from './lock-commands.js';
 
-/** Where this process is told that what it waits for is free. Opened when it first waits. */
+/** Where this process is told that what it waits for is free. Opened when it first waits; until then the timers do. */
 export class Wakes {
-  private readonly channel: string;
-  private opened = false;
-  private heard = false;
+  private readonly subscription: Subscription;
 
   constructor(
-    private readonly connection: RedisConnection,
+    connection: RedisConnection,
     prefix: string,
     /** One of those it waits for is free. */
-    private readonly onWake: (name: string) => void,
+    onWake: (name: string) => void,
     /** It can be told from now on; what was to be told before is lost. */
-    private readonly onListening: () => void,
+    onListening: () => void,
   ) {
-    this.channel = `${prefix}:wake:${newToken()}`;
+    const channel = `${prefix}:wake:${newToken()}`;
+    this.subscription = new Subscription(connection, channel, onWake, onListening);
   }
 
   /** Its channel while it would be heard there; without it nobody is to be put in line. */
   get listeningOn(): string | undefined {
-    return this.heard ? this.channel : undefined;
+    return this.subscription.isListening ? this.subscription.channel : undefined;
   }
 
   open(): void {
-    if (this.opened) return;
-    this.opened = true;
-    const { client } = this.connection;
-    client.on('message', (channel, name) => {
-      if (channel === this.channel) this.onWake(name);
-    });
-    client.on('close', () => (this.heard = false));
-    this.connection.onReady(() => void this.subscribe());
-    // Connected again and again until it succeeds; until then the timers do.
-    this.connection.connect().catch(() => undefined);
-  }
-
-  private async subscribe(): Promise<void> {
-    try {
-      await this.connection.client.subscribe(this.channel);
-    } catch {
-      // The connection has ended, and the next one tries again; or this user may not, and the timers do.
-      return;
-    }
-    this.heard = true;
-    this.onListening();
+    this.subscription.open();
   }
 }

@@ -29,6 +29,19 @@ export class EntryKeys {
     return `${this.prefix}:l`;
   }
 
+  /** What is known of the log; the braces put it on one node of a cluster together with its messages. */
+  get log(): string {
+    return `${this.prefix}:log:{log}`;
+  }
+
+  get logMessages(): string {
+    return `${this.log}:m`;
+  }
+
+  get logChannel(): string {
+    return `${this.prefix}:log`;
+  }
+
   /** Of no entry. */
   probe(token: string): string {
     return `${this.prefix}:probe:{${token}}`;

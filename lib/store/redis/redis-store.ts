@@ -18,6 +18,7 @@ import {
 import { checkCapabilities } from './capabilities.js';
 import { EntryKeys } from './entry-keys.js';
 import { Leases, wholeMs } from './leases.js';
+import { RedisLog } from './redis-log.js';
 import { ServerTime } from './server-time.js';
 import { StoreCommands } from './store-commands.js';
 import { decodeRecord, encodeRecord, encodeVersion, MOST_RECORD_BYTES } from './stored-record.js';
@@ -57,6 +58,7 @@ export type RedisStoreOptions = RedisSource & {
  * is answered after that.
  */
 export class RedisStore extends CacheStore {
+  override readonly log: RedisLog;
   private readonly namespace: string;
   private readonly startWithout: boolean;
   private readonly keys: EntryKeys;
@@ -87,6 +89,7 @@ export class RedisStore extends CacheStore {
     this.subscriber = connect();
     this.commands = new StoreCommands(this.connection, this.time, clock);
     this.waiters = new Waiters(this.subscriber, this.keys.wakes);
+    this.log = new RedisLog(this.commands, this.subscriber, this.keys);
     this.leases = new Leases(this.commands, this.keys, this.waiters, (record, entry) =>
       this.decoded(record, entry),
     );

@@ -18,7 +18,12 @@ import type { Fault } from '../../../lib/errors/configuration.error.js';
 const loose = (contract: object): AnyEntity => entity('thing', contract as never);
 
 const resolved = (contract: object, stores: readonly string[] = ['default', 'durable']) =>
-  resolvePolicy(loose(contract), 'here', undefined, stores);
+  resolvePolicy(
+    loose(contract),
+    'here',
+    undefined,
+    new Map(stores.map((name) => [name, { tells: false }])),
+  );
 
 function policyOf(contract: object, stores?: readonly string[]): Policy {
   const policy = resolved(contract, stores);
