@@ -58,7 +58,8 @@ export function worstStaleness({
     because: 'the old value is gone when the write has settled',
   } as const;
   const isTold = keptIn === 'store and process' && copyLeaseMs < Infinity;
-  const elsewhere = write === 'external' ? byTime : isTold ? HEARD : keptIn === 'store' ? joined(read) : byTime;
+  const elsewhere =
+    write === 'external' ? byTime : isTold ? HEARD : keptIn === 'store' ? joined(read) : byTime;
   const rows: Exposure[] = [
     { mode: 'changed here', ...(write === 'external' ? byTime : told) },
     { mode: 'changed elsewhere', ...elsewhere },

@@ -87,7 +87,9 @@ export class Engine {
       this.shared.set(name, new SharedStore(name, guarded, flights, clock, this));
     }
     const complete = (state: EntityState) => {
-      this.shared.get(state.policy.store ?? '')?.keep(state, () => this.unreadable(state.policy.entity));
+      this.shared
+        .get(state.policy.store ?? '')
+        ?.keep(state, () => this.unreadable(state.policy.entity));
       this.writeBehind(state, parts, keeper);
     };
     this.entities = new Entities(surroundings, onEvict, timing, overrides, complete);

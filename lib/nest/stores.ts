@@ -66,7 +66,9 @@ export function openStores(
 
 /** What policies have to know of them. */
 export function knownOf(stores: ReadonlyMap<string, OpenStore>): ReadonlyMap<string, KnownStore> {
-  return new Map([...stores].map(([name, { store }]) => [name, { tells: store.log !== undefined }]));
+  return new Map(
+    [...stores].map(([name, { store }]) => [name, { tells: store.log !== undefined }]),
+  );
 }
 
 /** So long the start of an application waits for a store that says nothing. */

@@ -47,9 +47,11 @@ export class Freshness {
     now: number,
     held: CacheRecord | null | undefined,
   ): CacheRecord | undefined {
-    // A copy of which it is not known whether it is current is no older than the contract allows in trouble.
     const record = held ?? state.table.get(id);
     if (record === undefined) return undefined;
+    // Nobody knows whether such a copy is current: it is for who would have something stale rather than an error.
+    const isUnknown = !held && now >= state.usableUntil;
+    if (isUnknown && state.staleOnErrorMs <= state.staleForMs) return undefined;
     // Who accepts something stale in ordinary times accepts in trouble what everybody does.
     const asked = accepted(context, state) ?? state.staleOnErrorMs;
     const staleForMs = asked > 0 ? Math.max(asked, state.staleOnErrorMs) : asked;

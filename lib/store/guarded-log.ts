@@ -1,10 +1,5 @@
 import type { EntryName } from './cache-store.js';
-import type {
-  InvalidationLog,
-  LogAnswer,
-  LogListener,
-  LogPosition,
-} from './invalidation-log.js';
+import type { InvalidationLog, LogAnswer, LogListener, LogPosition } from './invalidation-log.js';
 
 /** A log that costs who asks it no more than the deadline of its store. */
 export class GuardedLog {

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { CacheLoadTimeoutError, entity, invalidate, readThrough } from 'nestjs-cache-contract';
-import type { CacheStore, FillOutcome, Lease, StoredEntry } from '../../lib/store/cache-store.js';
+import type { FillOutcome, Lease, StoredEntry } from '../../lib/store/cache-store.js';
 import { testEngine } from '../support/engine.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { MemoryStore } from '../support/memory-store/memory-store.js';
 import { holds } from '../support/property.js';
-import { RelayedStore, type Command } from '../support/relayed-store.js';
+import { SlowStore, Steps } from '../support/steps.js';
 import { repeatableRandom, UnreliableStore } from '../support/unreliable-store.js';
 
 const read = readThrough({ ttl: '1h', jitter: 0, loadTimeout: '3s' });
@@ -17,44 +17,6 @@ const Users = entity<number>('user', {
 });
 /** With a copy in each process, which hears of its own changes only. */
 const Texts = entity<number>('text', { maxStaleness: '1h', read, write: invalidate() });
-
-/** Whoever is under way and waits for the next step, which comes to one of them at a time. */
-class Steps {
-  private readonly waiting: (() => void)[] = [];
-
-  constructor(private readonly random: () => number) {}
-
-  step(): Promise<void> {
-    return new Promise((resolve) => this.waiting.push(resolve));
-  }
-
-  /** False if nobody waits for a step. */
-  async next(): Promise<boolean> {
-    const [go] = this.waiting.splice(Math.floor(this.random() * this.waiting.length), 1);
-    go?.();
-    await new Promise(setImmediate);
-    return go !== undefined;
-  }
-}
-
-/** Commands and answers that overtake each other. */
-class SlowStore extends RelayedStore {
-  constructor(
-    store: CacheStore,
-    private readonly steps: Steps,
-  ) {
-    super(store);
-  }
-
-  protected override async send<T>(_: Command, run: () => Promise<T>): Promise<T> {
-    await this.steps.step();
-    const answer = run();
-    // Failures come late as well.
-    await Promise.allSettled([answer]);
-    await this.steps.step();
-    return answer;
-  }
-}
 
 /** Stores whatever it is given, as if leases were for nothing but to save loads. */
 class Unleased extends MemoryStore {

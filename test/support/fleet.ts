@@ -14,11 +14,7 @@ export async function settled(): Promise<void> {
 
 /** Processes that share a store, each with a way of its own to it. */
 /** `log`: where they tell each other what has changed. */
-export function fleet(
-  size = 2,
-  shared?: (clock: ManualClock) => CacheStore,
-  log?: MemoryLog,
-) {
+export function fleet(size = 2, shared?: (clock: ManualClock) => CacheStore, log?: MemoryLog) {
   const clock = new ManualClock();
   const store = shared?.(clock) ?? new MemoryStore(clock);
   const processes = Array.from({ length: size }, () => {

@@ -24,12 +24,15 @@ export function decodeEntries(text: string): EntryName[] | undefined {
 
 /** As it is published: `<epoch> <seq> <writer> <entries>`. */
 export function decodeMessage(text: string): LogMessage | undefined {
-  const [, epoch, digits, writer, rest] = /^(\S{1,64}) (\d{1,15}) (\S{1,64}) (.*)$/s.exec(text) ?? [];
+  const [, epoch, digits, writer, rest] =
+    /^(\S{1,64}) (\d{1,15}) (\S{1,64}) (.*)$/s.exec(text) ?? [];
   const entries = rest === undefined ? undefined : decodeEntries(rest);
   if (entries === undefined) return undefined;
   return { epoch: epoch!, seq: Number(digits), writer: writer!, entries };
 }
 
 function isPair(value: unknown): value is [entity: string, id: string] {
-  return Array.isArray(value) && value.length === 2 && value.every((part) => typeof part === 'string');
+  return (
+    Array.isArray(value) && value.length === 2 && value.every((part) => typeof part === 'string')
+  );
 }

@@ -74,7 +74,12 @@ export class RedisLog extends InvalidationLog {
     for (const [id, [, writer, , text]] of missed) {
       const entries = decodeEntries(text.toString());
       if (entries === undefined) return undefined;
-      messages.push({ epoch, seq: parseInt(id.toString(), 10), writer: writer.toString(), entries });
+      messages.push({
+        epoch,
+        seq: parseInt(id.toString(), 10),
+        writer: writer.toString(),
+        entries,
+      });
     }
     return messages;
   }

@@ -1,4 +1,5 @@
 import { entity, invalidate, readThrough, writeThrough } from 'nestjs-cache-contract';
+import { deferred } from '../../support/engine.js';
 import { fleet, settled, source, told as toldOf } from '../../support/fleet.js';
 import { MemoryLog } from '../../support/memory-store/memory-log.js';
 
@@ -70,6 +71,19 @@ describe('copies of what processes share', () => {
     other!.way.recovers();
     expect(await late).toBe(1);
     expect(await other!.read(Users, 'a', load)).toBe(2);
+  });
+
+  it('are not what those get who ask after a change for what is just being loaded', async () => {
+    const { processes } = await linked();
+    const [one, other] = processes;
+    const slow = deferred<number>();
+    const early = other!.read(Users, 'a', () => slow.promise);
+    await settled();
+    await one!.invalidate(Users, 'a');
+    const late = other!.read(Users, 'a', async () => 2);
+    await settled();
+    slow.resolve(1);
+    expect([await early, await late]).toEqual([1, 2]);
   });
 
   it('go when another process has written, and the value it wrote is there', async () => {
@@ -202,6 +216,35 @@ describe('a process that misses what others say', () => {
     await late;
     await pass(0);
     expect(await other!.read(Users, 'a', load)).toBe(2);
+  });
+});
+
+describe('a copy of which nobody knows whether it is current', () => {
+  it.each([
+    { contract: 'an error', staleIfError: 0, answer: 'the error' },
+    { contract: 'something stale', staleIfError: '1h', answer: 1 },
+  ] as const)('is not served after a failed load, but to who prefers $contract', async (one) => {
+    const Prices = entity<number>('price', {
+      maxStaleness: { normal: '5s', incident: '2h' },
+      read: readThrough({
+        ttl: '10m',
+        jitter: 0,
+        loadTimeout: '2s',
+        staleIfError: one.staleIfError,
+      }),
+      write: invalidate(),
+    });
+    const { processes, pass } = await linked(1);
+    const [{ engine, read, told, way }] = processes as [(typeof processes)[0]];
+    engine.entities.stateOf(Prices);
+    const load = source();
+    expect(await read(Prices, 'a', load)).toBe(1);
+    told.answers = 'none';
+    await pass(6_000);
+    way.has('rejected');
+    load.error = new Error('the database is away');
+    const answer = read(Prices, 'a', load).catch(() => 'the error');
+    expect(await answer).toBe(one.answer);
   });
 });
 
