@@ -97,5 +97,6 @@ export class LogWay extends InvalidationLog {
 
   override listen(listener: LogListener): void {
     this.listener = listener;
+    listener.onListening();
   }
 }
