@@ -1,8 +1,8 @@
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
-import type { Clock } from '../time/clock.js';
 import type { LuaScript } from './lua-script.js';
-import { meaningOf, NoAnswerError } from './redis.error.js';
+import { meaningOf } from './redis.error.js';
 
 /** One connection for one purpose. It connects when it is first used, and again by itself until it is closed. */
 export class RedisConnection {
@@ -10,10 +10,7 @@ export class RedisConnection {
   /** Why it is not connected. */
   private trouble: unknown;
 
-  constructor(
-    readonly client: Redis,
-    private readonly timing: Pick<Clock, 'after'>,
-  ) {
+  constructor(readonly client: Redis) {
     // Whoever wants something of it learns of it by his own call; an error nobody listens to is printed by the client.
     client.on('error', (error) => (this.trouble = error));
     client.on('ready', () => (this.trouble = undefined));
@@ -34,32 +31,59 @@ export class RedisConnection {
   }
 
   /**
-   * What the script returned.
+   * What the script returned. `isOver`: nobody waits for it any longer; sent then, it would come after what its sender
+   * did instead. `asking`: another node has sent it on.
    *
    * @throws {CacheRedisError} CACHE_REDIS_REFUSED
-   * @throws {NoAnswerError} if there was none within `withinMs`; the script may have been executed, or be later
+   * @throws {NoAnswerError} nobody knows whether it was executed, or will be
+   * @throws {RedirectedError} it was not executed
    */
-  run(
+  async run(
     script: LuaScript,
     keys: readonly string[],
     values: readonly (string | number)[],
-    withinMs: number,
+    isOver: () => boolean,
+    asking: boolean,
   ): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      let over = false;
-      const giveUp = () => {
-        over = true;
-        reject(new NoAnswerError(`Redis did not run ${script.name} within ${withinMs} ms`));
-      };
-      // An answer that came while the process was busy is read before the turn is over.
-      const stop = this.timing.after(withinMs, () => setImmediate(giveUp));
-      this.evaluate(script, keys, values, () => over)
-        .catch((error: unknown) => {
-          throw meaningOf(error, `run ${script.name}`);
-        })
-        .then(resolve, reject)
-        .finally(stop);
-    });
+    const args = [keys.length, ...keys, ...values];
+    try {
+      await this.connect();
+      if (isOver()) return;
+      if (asking) this.ask();
+      return await this.client.call('EVALSHA', script.sha, ...args);
+    } catch (error) {
+      if (!isUnknownScript(error) || isOver()) throw meaningOf(error, `run ${script.name}`);
+    }
+    try {
+      if (asking) this.ask();
+      return await this.client.call('EVAL', script.text, ...args);
+    } catch (error) {
+      throw meaningOf(error, `run ${script.name}`);
+    }
+  }
+
+  /** What is sent next was sent on by another node. */
+  ask(): void {
+    this.client.asking().catch(() => undefined);
+  }
+
+  /** Whom it reaches, while it is connected. */
+  get peer(): string | undefined {
+    const { stream } = this.client as { stream?: Redis['stream'] };
+    const { remoteAddress, remotePort } = (stream ?? {}) as Partial<Socket>;
+    return remoteAddress === undefined ? undefined : `${remoteAddress}:${remotePort}`;
+  }
+
+  /** Where it goes, or went last. */
+  get address(): string {
+    const { host, port } = this.client.options;
+    return `${host}:${port}`;
+  }
+
+  /** Ends the connection and makes another one, if it is in use. */
+  reconnect(): void {
+    const { client } = this;
+    if (client.status === 'ready' || client.status === 'connect') client.disconnect(true);
   }
 
   /** Leaves no socket and no timer, whatever Redis is doing. */
@@ -74,24 +98,6 @@ export class RedisConnection {
     await closed;
   }
 
-  private async evaluate(
-    script: LuaScript,
-    keys: readonly string[],
-    values: readonly (string | number)[],
-    over: () => boolean,
-  ): Promise<unknown> {
-    await this.connect();
-    const args = [...keys, ...values];
-    // Nobody waits for it any longer: sent now, it would come after what its sender did instead.
-    if (over()) return;
-    try {
-      return await this.client.evalsha(script.sha, keys.length, ...args);
-    } catch (error) {
-      if (!(error as Error).message.startsWith('NOSCRIPT') || over()) throw error;
-      return this.client.eval(script.text, keys.length, ...args);
-    }
-  }
-
   private attempt(): Promise<void> {
     const { client } = this;
     if (client.status === 'wait') void client.connect().catch(() => undefined);
@@ -103,6 +109,7 @@ export class RedisConnection {
         client.off('ready', succeed);
         client.off('close', fail);
         client.off('end', fail);
+        client.off('error', fail);
       };
       const succeed = () => {
         settle();
@@ -115,10 +122,17 @@ export class RedisConnection {
       client.on('ready', succeed);
       client.on('close', fail);
       client.on('end', fail);
+      // It may go on by itself for long, as where no sentinel is there.
+      client.on('error', fail);
     });
   }
 
   private reason(): Error {
     return this.trouble instanceof Error ? this.trouble : new Error('not connected');
   }
+}
+
+/** A node has not seen it yet, as after a restart or a failover. */
+export function isUnknownScript(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT');
 }

@@ -100,8 +100,11 @@ export abstract class CacheStore {
     return Promise.resolve();
   }
 
-  /** Its time, in milliseconds, as far as this process knows it. */
-  abstract now(): number;
+  /**
+   * Its time, in milliseconds, as far as this process knows it: by the clock that counts for the entry, where there are
+   * several.
+   */
+  abstract now(entry: EntryName): number;
 
   /** The entry, however old, also while somebody loads or writes it. */
   abstract read(entry: EntryName): Promise<StoredEntry | undefined>;

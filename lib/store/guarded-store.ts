@@ -54,8 +54,8 @@ export class GuardedStore {
   ) {}
 
   /** In the store's own time. */
-  now(): number {
-    return this.store.now();
+  now(entry: EntryName): number {
+    return this.store.now(entry);
   }
 
   /**

@@ -23,7 +23,7 @@ afterAll(async () => {
 /** Two processes, as Redis sees it, that can be woken. */
 async function create() {
   await closeLast();
-  const time = new StoreTime(redis, `test${++created}`);
+  const time = new StoreTime([redis], `test${++created}`);
   await time.pass(0);
   const [store, other] = [time.store({ url: redis.url }), time.store({ url: redis.url })];
   closeLast = async () => {
@@ -39,8 +39,8 @@ async function create() {
     await time.pass(ms);
     // What Redis said before is heard before what it says now.
     for (const one of [store, other]) {
-      await one['subscriber'].client.ping();
-      await one['connection'].client.ping();
+      await one['nodes'].subscriber.client.ping();
+      await one['nodes'].only!.connection.client.ping();
     }
     await new Promise(setImmediate);
   };

@@ -33,8 +33,8 @@ export class WatchedStore extends CacheStore {
     return this.store.check();
   }
 
-  override now(): number {
-    return this.store.now();
+  override now(entry: EntryName): number {
+    return this.store.now(entry);
   }
 
   override async read(entry: EntryName): Promise<StoredEntry | undefined> {

@@ -48,8 +48,8 @@ export class TroubledStore extends CacheStore {
     await new Promise(setImmediate);
   }
 
-  override now(): number {
-    return this.store.now();
+  override now(entry: EntryName): number {
+    return this.store.now(entry);
   }
 
   override read(entry: EntryName): Promise<StoredEntry | undefined> {

@@ -32,8 +32,8 @@ export class UnreliableStore extends CacheStore {
     super();
   }
 
-  override now(): number {
-    return this.store.now();
+  override now(entry: EntryName): number {
+    return this.store.now(entry);
   }
 
   override read(entry: EntryName): Promise<StoredEntry | undefined> {

@@ -84,7 +84,7 @@ import {
   type RedisSource,
   type RedisStoreDefinition,
 } from 'nestjs-cache-contract/redis';
-import { Redis } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 
 export interface UserProfile {
   id: string;
@@ -642,6 +642,22 @@ export class Shared {}
 
 declare const client: Redis;
 const source: RedisSource = { client };
+declare const cluster: Cluster;
+export const sources: readonly RedisSource[] = [
+  { url },
+  { nodes: [url, 'redis://localhost:6380'] },
+  { sentinels: ['redis://localhost:26379'], name: 'mymaster' },
+  {
+    sentinels: ['rediss://watcher:secret@localhost:26379'],
+    name: 'mymaster',
+    username: 'shop',
+    password: 'secret',
+    database: 2,
+    tls: true,
+  },
+  { client },
+  { client: cluster },
+];
 const definition: RedisStoreDefinition = { url, deadline: 50, startWithout: true };
 @Module({
   imports: [

@@ -653,8 +653,16 @@ redisStore({});
 redisStore({ url, client });
 // @ts-expect-error an address as text
 redisStore(url);
-// @ts-expect-error a cluster
-redisStore({ client: cluster });
+// @ts-expect-error an address and nodes at once
+redisStore({ url, nodes: [url] });
+// @ts-expect-error nodes as text
+redisStore({ nodes: url });
+// @ts-expect-error sentinels without the name of the primary
+redisStore({ sentinels: [url] });
+// @ts-expect-error a password beside an address, which it is part of
+redisStore({ url, password: 'secret' });
+// @ts-expect-error a name beside a client, where it is set
+redisStore({ client: cluster, name: 'mymaster' });
 // @ts-expect-error a host, which is part of the address
 redisStore({ host: 'localhost', port: 6379 });
 // @ts-expect-error a malformed deadline

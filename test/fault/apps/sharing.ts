@@ -68,7 +68,9 @@ let store!: WatchedStore;
 
 /** What is on its way to Redis, or waits for a connection. */
 function watchQueue(remote: RedisStore): void {
-  const { commandQueue, offlineQueue } = remote['connection'].client as unknown as {
+  const { only } = remote['nodes'];
+  if (only === undefined) return;
+  const { commandQueue, offlineQueue } = only.connection.client as unknown as {
     readonly [queue: string]: { readonly length: number };
   };
   seen.mostQueued = Math.max(seen.mostQueued, commandQueue!.length + offlineQueue!.length);
