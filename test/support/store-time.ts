@@ -15,16 +15,16 @@ end`;
 
 /** Time that a test moves for stores in a real Redis; what really goes by shortens the ttls of keys besides. */
 export class StoreTime extends ManualClock {
-  private readonly observers: readonly Redis[];
+  readonly servers: readonly Redis[];
   private readonly start = Date.now() - this.monotonic();
 
   constructor(
     /** Who has keys. */
-    servers: readonly TestRedis[],
+    redis: readonly TestRedis[],
     private readonly namespace: string,
   ) {
     super();
-    this.observers = servers.map(({ url }) => new Redis(url, { retryStrategy: () => null }));
+    this.servers = redis.map(({ url }) => new Redis(url, { retryStrategy: () => null }));
   }
 
   /** A store whose scripts are told this time instead of the server's. */
@@ -40,11 +40,11 @@ export class StoreTime extends ManualClock {
   /** As {@link advance}, in Redis too. */
   async pass(ms: number): Promise<void> {
     this.advance(ms);
-    await Promise.all(this.observers.map((server) => server.eval(MOVE, 0, this.namespace, ms)));
+    await Promise.all(this.servers.map((server) => server.eval(MOVE, 0, this.namespace, ms)));
   }
 
   close(): void {
-    for (const observer of this.observers) observer.disconnect();
+    for (const observer of this.servers) observer.disconnect();
   }
 
   private told(script: LuaScript): LuaScript {
