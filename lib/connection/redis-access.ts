@@ -48,8 +48,6 @@ const SETTINGS = {
   role: 'master',
   // Connections to all sentinels besides; what they would tell shows in the connection.
   failoverDetector: false,
-  // A replica that was the primary until a moment ago: its name leads to the new one by now.
-  reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   keyPrefix: '',
   replyMapping: 'legacy',
   stringNumbers: false,
@@ -60,7 +58,26 @@ const SETTINGS = {
 } as const satisfies RedisOptions;
 
 /** What a client of the user may have set that would time commands out after all. */
-const UNSET = { commandTimeout: undefined, blockingTimeout: undefined, scripts: undefined };
+const UNSET = {
+  commandTimeout: undefined,
+  blockingTimeout: undefined,
+  scripts: undefined,
+  reconnectOnError: undefined,
+};
+
+/** One that goes on being a replica is all there is: to leave it for each refusal would cost others their answers. */
+const LOOK_AGAIN_AFTER_MS = 5_000;
+
+/** A replica was the primary until a moment ago: its name leads to the new one by now. */
+function leavesReplicas(): (error: Error) => boolean {
+  let lookedAt = -Infinity;
+  return (error) => {
+    const now = performance.now();
+    if (!error.message.startsWith('READONLY') || now - lookedAt < LOOK_AGAIN_AFTER_MS) return false;
+    lookedAt = now;
+    return true;
+  };
+}
 
 /** @throws {CacheUsageError} CACHE_ARGUMENT_INVALID, CACHE_PACKAGE_MISSING */
 export function accessTo(given: RedisSource, owner: string): RedisAccess {
@@ -68,7 +85,7 @@ export function accessTo(given: RedisSource, owner: string): RedisAccess {
   if (source.client !== undefined) {
     const { client } = source;
     if (isCluster(client)) return accessOfCluster(client, ioredis(owner));
-    return { kind: 'server', connect: () => client.duplicate({ ...SETTINGS, ...UNSET }) };
+    return { kind: 'server', connect: () => client.duplicate({ ...UNSET, ...ofServer() }) };
   }
   const Client = ioredis(owner);
   if (source.nodes !== undefined) {
@@ -81,9 +98,14 @@ export function accessTo(given: RedisSource, owner: string): RedisAccess {
     };
   }
   const { url } = source;
-  if (url !== undefined) return { kind: 'server', connect: () => new Client(url, SETTINGS) };
+  if (url !== undefined) return { kind: 'server', connect: () => new Client(url, ofServer()) };
   const options = behindSentinels(source);
-  return { kind: 'server', connect: () => new Client({ ...options, ...SETTINGS }) };
+  return { kind: 'server', connect: () => new Client({ ...options, ...ofServer() }) };
+}
+
+/** Of one whose address leads elsewhere after a failover; a node of a cluster names the other one. */
+function ofServer() {
+  return { ...SETTINGS, reconnectOnError: leavesReplicas() };
 }
 
 /** As the client understands a url. */

@@ -171,7 +171,11 @@ export class FleetLoader {
           if (outcome === 'older version') state.coolDown.failed(id, this.clock.monotonic());
           const told = outcome === 'voided' ? 'invalidated meanwhile' : outcome;
           this.announce(state, id, context, told, record.bytes);
+          // What was there until now is not true any more, and the lease is still in force.
+          if (outcome === 'too large') this.drop(state, id, context);
         });
+        // Others would wait for its end.
+        filled.catch(() => this.background.track(remote.fail(lease, 0).catch(() => undefined)));
         this.unawaited(filled, wanted);
       },
       leave: () => this.unawaited(remote.fail(lease, 0), wanted),

@@ -94,10 +94,10 @@ export type FillOutcome = 'stored' | 'voided' | 'older version';
 export abstract class CacheStore {
   /**
    * Called when the application starts. Rejects if the store can never do what is asked of it here: the application does
-   * not start then. One that is only out of reach is used as soon as it is back.
+   * not start then. One that is only out of reach, or does not say within 15 seconds, is used as soon as it is back.
    */
-  check(): Promise<void> {
-    return Promise.resolve();
+  check(): Promise<'ready' | 'out of reach'> {
+    return Promise.resolve('ready');
   }
 
   /**
@@ -105,6 +105,12 @@ export abstract class CacheStore {
    * several.
    */
   abstract now(entry: EntryName): number;
+
+  /**
+   * Names the part of the store that has the entry, as far as is known, where parts fail one by one: while one is out of
+   * reach, the others are asked all the same. Without it, the store is there or not as a whole.
+   */
+  placeOf?(entry: EntryName): string;
 
   /** The entry, however old, also while somebody loads or writes it. */
   abstract read(entry: EntryName): Promise<StoredEntry | undefined>;

@@ -1,5 +1,6 @@
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
+import { Breaker } from './breaker.js';
 import type {
   CacheStore,
   EntryName,
@@ -9,20 +10,10 @@ import type {
   LeaseTerms,
   StoredEntry,
 } from './cache-store.js';
-
-/** So many failures in a row, and nobody waits for the store any more. */
-const MOST_FAILURES = 5;
-/** How often it is asked then whether it is back. */
-const PROBE_MS = 500;
+import { ReadTurns } from './read-turns.js';
 
 /** The store gave no answer in time, or failed, or is not asked just now. One for all: it is thrown by every call of an outage. */
 export const NO_STORE = new Error('the store is out of reach');
-
-interface Asked {
-  readonly entry: EntryName;
-  readonly resolve: (stored: StoredEntry | undefined) => void;
-  readonly reject: (error: unknown) => void;
-}
 
 interface Wait {
   readonly until: number;
@@ -30,8 +21,15 @@ interface Wait {
   readonly giveUp: () => void;
 }
 
+/** A part of the store that fails and comes back by itself. */
+interface Place {
+  readonly breaker: Breaker;
+  readonly reads: ReadTurns;
+}
+
 /**
- * A store that costs its callers no more than a deadline, and after some failures in a row nothing at all.
+ * A store that costs its callers no more than a deadline, and after some failures in a row nothing at all. Where it has
+ * several parts, each for itself.
  *
  * @throws {@link NO_STORE}, from every method
  */
@@ -39,11 +37,7 @@ export class GuardedStore {
   /** In the order of their deadlines, since all wait equally long: one timer serves them all. */
   private waits: Wait[] = [];
   private timer: (() => void) | undefined;
-  private turn: Asked[] | undefined;
-  /** How many there were in which entries were asked for. */
-  turns = 0;
-  private failures = 0;
-  private probeAt = 0;
+  private readonly places = new Map<string, Place>();
   private closed = false;
 
   constructor(
@@ -58,22 +52,21 @@ export class GuardedStore {
     return this.store.now(entry);
   }
 
-  /**
-   * The entry, however old. What is asked for in one turn of the event loop travels together: not at the end of the tick,
-   * since requests that came on several sockets would each send a command of their own then.
-   */
+  /** The entry, however old. */
   find(entry: EntryName): Promise<StoredEntry | undefined> {
-    return new Promise((resolve, reject) => {
-      if (this.turn === undefined) {
-        this.turn = [];
-        setImmediate(() => this.readTurn());
-      }
-      this.turn.push({ entry, resolve, reject });
-    });
+    return this.placeOf(entry).reads.find(entry);
+  }
+
+  /** How many turns there were in which entries were asked for. */
+  get turns(): number {
+    let turns = 0;
+    for (const { reads } of this.places.values()) turns += reads.count;
+    return turns;
   }
 
   lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
     return this.within(
+      this.placeOf(entry),
       () => this.store.lease(entry, terms),
       (late) => {
         if (late.outcome === 'granted') this.giveBack(late.lease);
@@ -83,22 +76,23 @@ export class GuardedStore {
   }
 
   fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome> {
-    return this.within(() => this.store.fill(lease, stored, keepMs));
+    return this.within(this.placeOf(lease.entry), () => this.store.fill(lease, stored, keepMs));
   }
 
   fail(lease: Lease, coolDownMs: number): Promise<void> {
-    return this.within(() => this.store.fail(lease, coolDownMs));
+    return this.within(this.placeOf(lease.entry), () => this.store.fail(lease, coolDownMs));
   }
 
   claim(entry: EntryName, leaseMs: number): Promise<Lease> {
     return this.within(
+      this.placeOf(entry),
       () => this.store.claim(entry, leaseMs),
       (late) => this.giveBack(late),
     );
   }
 
   invalidate(entry: EntryName, below?: Parameters<CacheStore['invalidate']>[1]): Promise<void> {
-    return this.within(() => this.store.invalidate(entry, below));
+    return this.within(this.placeOf(entry), () => this.store.invalidate(entry, below));
   }
 
   /** Who waits now waits no longer. Never rejects, and takes no longer than a call. */
@@ -116,25 +110,29 @@ export class GuardedStore {
     });
   }
 
-  private readTurn(): void {
-    const asked = this.turn!;
-    this.turn = undefined;
-    this.turns++;
-    this.within(() => this.store.readAll(asked.map(({ entry }) => entry))).then(
-      (all) => asked.forEach(({ resolve }, index) => resolve(all[index])),
-      (error: unknown) => asked.forEach(({ reject }) => reject(error)),
-    );
+  private placeOf(entry: EntryName): Place {
+    const name = this.store.placeOf?.(entry) ?? '';
+    const known = this.places.get(name);
+    if (known !== undefined) return known;
+    const reads = new ReadTurns((entries) => this.within(place, () => this.store.readAll(entries)));
+    const place: Place = { breaker: new Breaker(), reads };
+    this.places.set(name, place);
+    return place;
   }
 
-  private within<T>(ask: () => Promise<T>, late?: (answer: T) => void): Promise<T> {
+  private within<T>(
+    { breaker }: Place,
+    ask: () => Promise<T>,
+    late?: (answer: T) => void,
+  ): Promise<T> {
     const now = this.clock.monotonic();
-    if (!this.admits(now)) return Promise.reject(NO_STORE);
+    if (this.closed || !breaker.admits(now)) return Promise.reject(NO_STORE);
     return new Promise((resolve, reject) => {
       const wait: Wait = {
         until: now + this.deadlineMs,
         over: false,
         giveUp: () => {
-          this.failed();
+          breaker.failed(this.clock.monotonic());
           reject(NO_STORE);
         },
       };
@@ -143,26 +141,12 @@ export class GuardedStore {
         (answer) => {
           if (wait.over) return late?.(answer);
           wait.over = true;
-          this.failures = 0;
+          breaker.answered();
           resolve(answer);
         },
         () => this.giveUp(wait),
       );
     });
-  }
-
-  /** One call goes through now and then while the store is out of reach, to see whether it still is. */
-  private admits(now: number): boolean {
-    if (this.closed) return false;
-    if (this.failures < MOST_FAILURES) return true;
-    if (now < this.probeAt) return false;
-    this.probeAt = now + PROBE_MS;
-    return true;
-  }
-
-  private failed(): void {
-    this.failures++;
-    if (this.failures === MOST_FAILURES) this.probeAt = this.clock.monotonic() + PROBE_MS;
   }
 
   private add(wait: Wait): void {

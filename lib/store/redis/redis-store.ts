@@ -99,21 +99,30 @@ export class RedisStore extends CacheStore {
     return ((only ?? this.nodes.nodeOf(this.keys.record(entry)))?.time ?? this.guess).now();
   }
 
+  override placeOf(entry: EntryName): string {
+    const { only } = this.nodes;
+    return only === undefined ? (this.nodes.nodeOf(this.keys.record(entry))?.place ?? '') : '';
+  }
+
   /**
    * Whether this Redis can do what is needed, and this user may.
    *
+   * @returns 'out of reach' if it gives no answer, and that is borne
    * @throws {CacheRedisError} CACHE_REDIS_TOO_OLD, CACHE_REDIS_NOT_ALLOWED, CACHE_REDIS_REFUSED
    * @throws {NoAnswerError} if it is out of reach, and that is not borne
    */
-  override async check(): Promise<void> {
+  override async check(): Promise<'ready' | 'out of reach'> {
+    let outcome: 'ready' | 'out of reach' = 'ready';
     try {
       await checkCapabilities(this.nodes, this.namespace, () => this.keys.probe(newToken()));
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
       if (!this.startWithout) throw outOfReach(error);
+      outcome = 'out of reach';
     }
     // So that who waits for the very first load can be woken.
     this.waiters.open();
+    return outcome;
   }
 
   override async read(entry: EntryName): Promise<StoredEntry | undefined> {

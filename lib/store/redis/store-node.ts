@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { writeTogether } from '../../connection/write-together.js';
 import type { LuaScript } from '../../connection/lua-script.js';
 import { isUnknownScript, type RedisConnection } from '../../connection/redis-connection.js';
 import type { RedisNode } from '../../connection/redis-nodes.js';
@@ -21,6 +22,8 @@ export class LostAnswerError extends NoAnswerError {}
  */
 export class StoreNode implements RedisNode {
   readonly time: ServerTime;
+  /** Which server it is. */
+  readonly place: string;
   private inFlight = 0;
   /** It has said nothing since, although it was asked. */
   private owesSince = 0;
@@ -35,6 +38,7 @@ export class StoreNode implements RedisNode {
   ) {
     const time = new ServerTime(clock);
     this.time = time;
+    this.place = connection.address;
     // Sent before anything else, so that the time is known when anything else is answered.
     connection.onReady(() => {
       time.forget();
@@ -130,6 +134,7 @@ export class StoreNode implements RedisNode {
       if (client.status !== 'ready') await this.connection.connect();
       if (!isConnected(client)) throw new Error('the connection is being ended');
       sent = true;
+      writeTogether(client.stream);
       return await command(client);
     } catch (error) {
       throw sent ? this.failed(error, action) : meaningOf(error, action);
