@@ -44,7 +44,8 @@ const SETTINGS = {
   retryStrategy: pauseBefore,
   // A sentinel that hangs must not keep the others from being asked.
   sentinelCommandTimeout: 1_000,
-  sentinelRetryStrategy: pauseBefore,
+  // The client would go on for itself, also after it was told to end.
+  sentinelRetryStrategy: () => null,
   role: 'master',
   // Connections to all sentinels besides; what they would tell shows in the connection.
   failoverDetector: false,

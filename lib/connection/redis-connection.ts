@@ -9,6 +9,7 @@ export class RedisConnection {
   private connecting: Promise<void> | undefined;
   /** Why it is not connected. */
   private trouble: unknown;
+  private closed = false;
 
   constructor(readonly client: Redis) {
     // Whoever wants something of it learns of it by his own call; an error nobody listens to is printed by the client.
@@ -84,23 +85,36 @@ export class RedisConnection {
   reconnect(): void {
     const { client } = this;
     if (client.status === 'ready' || client.status === 'connect') client.disconnect(true);
+    else this.resume();
+  }
+
+  /** Begins again if it has given up. */
+  resume(): void {
+    if (this.client.status === 'end') this.connect().catch(() => undefined);
   }
 
   /** Leaves no socket and no timer, whatever Redis is doing. */
   async close(): Promise<void> {
     const { client } = this;
     const { stream } = client as { stream?: Redis['stream'] };
+    this.closed = true;
+    // A sentinel may still be asked where the primary is.
+    const ended = client.status === 'connecting' ? once(client, 'end') : undefined;
     client.disconnect();
-    if (stream === undefined || stream.closed) return;
-    // A server that hangs would never end its half of the connection.
-    const closed = once(stream, 'close');
-    stream.destroy();
-    await closed;
+    if (stream !== undefined && !stream.closed) {
+      // A server that hangs would never end its half of the connection.
+      const closed = once(stream, 'close');
+      stream.destroy();
+      await closed;
+    }
+    await ended;
   }
 
   private attempt(): Promise<void> {
     const { client } = this;
-    if (client.status === 'wait') void client.connect().catch(() => undefined);
+    // Where no sentinel has known a primary it has ended, and begins again when somebody asks.
+    const isIdle = client.status === 'wait' || (client.status === 'end' && !this.closed);
+    if (isIdle) void client.connect().catch(() => undefined);
     else if (client.status !== 'connecting' && client.status !== 'connect') {
       return Promise.reject(this.reason());
     }
@@ -122,7 +136,6 @@ export class RedisConnection {
       client.on('ready', succeed);
       client.on('close', fail);
       client.on('end', fail);
-      // It may go on by itself for long, as where no sentinel is there.
       client.on('error', fail);
     });
   }

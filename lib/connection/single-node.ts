@@ -16,8 +16,7 @@ export class SingleNode<Node extends RedisNode> implements RedisNodes<Node> {
     this.only = nodeOn(connection, () => undefined);
     // Who only listens does not notice that the server he listens to has hung, and is not the primary any longer.
     connection.onReady(() => {
-      const [now, heard] = [connection.peer, this.subscriber.peer];
-      if (heard !== undefined && heard !== now) this.subscriber.reconnect();
+      if (this.subscriber.peer !== connection.peer) this.subscriber.reconnect();
     });
   }
 

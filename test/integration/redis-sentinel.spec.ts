@@ -81,6 +81,24 @@ afterAll(async () => {
     await strict.close();
   });
 
+  it('is used when sentinels are there again, and who waits is woken again', async () => {
+    const store = new RedisStore(source());
+    try {
+      for (const sentinel of watched.sentinels) await sentinel.kill();
+      expect(await store.check()).toBe('out of reach');
+      for (const sentinel of watched.sentinels) await sentinel.restart();
+      await until('it is used', () =>
+        store.invalidate(USER).then(
+          () => true,
+          () => false,
+        ),
+      );
+      await until('it can be woken', () => store['waiters'].channel !== undefined);
+    } finally {
+      await store.close();
+    }
+  });
+
   it('is not taken for another one that the sentinels watch over', async () => {
     const store = new RedisStore({ ...source(), name: 'another', startWithout: false });
     await expect(store.check()).rejects.toThrow('Redis is out of reach');

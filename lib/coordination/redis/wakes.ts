@@ -24,7 +24,7 @@ export class Wakes {
   }
 
   open(): void {
-    if (this.opened) return;
+    if (this.opened) return this.connection.resume();
     this.opened = true;
     const { client } = this.connection;
     client.on('message', (channel, name) => {
