@@ -71,8 +71,9 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
         if (!(error instanceof RedirectedError) || sentOn === MOST_REDIRECTIONS) throw error;
         address = this.addressIn(error, address);
         asking = error.isAsk;
-        if (!asking) this.ownerOf[error.slot] = address;
-        if (!asking) this.lookSoon();
+        if (asking) continue;
+        this.ownerOf[error.slot] = address;
+        this.lookSoon();
       }
     }
   }
@@ -82,6 +83,7 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
     this.stopLooking?.();
     const closing = [...this.known.values()].map(({ node }) => node.close());
     this.known.clear();
+    this.ownerOf.fill(undefined);
     await Promise.all([...closing, ...this.leaving, this.layout.close(), this.subscriber.close()]);
     await this.looking?.catch(() => undefined);
   }

@@ -52,25 +52,6 @@ const Users = entity<{ id: string }>('user', {
     const stored = { ...times, payload: Buffer.from(id), schema: 0, version: 1 };
     expect(await store.fill(lease, stored, LONG_MS)).toBe('stored');
   };
-  /** What all nodes have been asked so often, and have refused so often. */
-  const counts = () => {
-    const sums: Record<string, number> = {};
-    for (const node of cluster.nodes) {
-      const text = node.cli('INFO', 'everything');
-      const lines = /^(?:cmdstat|errorstat)_([\w|]+):(?:calls|count)=(\d+)/gm;
-      for (const [, name, count] of text.matchAll(lines)) {
-        sums[name!] = (sums[name!] ?? 0) + Number(count);
-      }
-    }
-    return sums;
-  };
-  const counted = async (work: () => Promise<unknown>) => {
-    const before = counts();
-    await work();
-    const after = counts();
-    return (name: string) => (after[name] ?? 0) - (before[name] ?? 0);
-  };
-
   beforeAll(async () => {
     cluster = (await startCluster())!;
   });
@@ -89,7 +70,7 @@ const Users = entity<{ id: string }>('user', {
     };
     await cache.getMany(Users, IDS, load);
     await cache.get(Users, IDS[0]!, async () => ({ id: 'after all fills' }));
-    const count = await counted(async () => {
+    const count = await cluster.counted(async () => {
       const found = await cache.getMany(Users, IDS, load);
       expect(found).toEqual(IDS.map((id) => ({ id })));
     });
@@ -101,7 +82,7 @@ const Users = entity<{ id: string }>('user', {
   it('is known from one node, whichever that is', async () => {
     for (const url of cluster.urls) {
       const store = open({ nodes: ['redis://127.0.0.1:1', url] });
-      const count = await counted(async () => {
+      const count = await cluster.counted(async () => {
         await store.check();
         for (const id of IDS.slice(0, 9)) await store.claim(user(id), LONG_MS);
       });
@@ -173,27 +154,27 @@ const Users = entity<{ id: string }>('user', {
     from.cli('CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId!);
     // The record has gone there, and the lease would have to.
     from.cli('MIGRATE', '127.0.0.1', `${to.port}`, keyOf(id!), '0', '5000');
-    const asked = await counted(async () => {
+    const asked = await cluster.counted(async () => {
       expect(await store.read(user(id!))).toMatchObject({ payload: Buffer.from(id!) });
       const all = await store.readAll(IDS.map(user));
       expect(all[0]).toMatchObject({ payload: Buffer.from(id!) });
     });
     expect(asked('ASK')).toBeGreaterThan(0);
-    const apart = await counted(async () => {
+    const apart = await cluster.counted(async () => {
       await expect(store.invalidate(user(id!))).rejects.toThrow('Redis did not run invalidate');
     });
     expect(apart('TRYAGAIN')).toBe(1);
     for (const node of [to, from, ...cluster.primaries()]) {
       node.cli('CLUSTER', 'SETSLOT', slot, 'NODE', toId!);
     }
-    const moved = await counted(async () => {
+    const moved = await cluster.counted(async () => {
       await store.invalidate(user(id!));
       expect(await store.readAll(IDS.map(user))).toEqual(IDS.map(() => undefined));
       await put(store, id!);
     });
     expect(moved('MOVED')).toBeGreaterThan(0);
     await eventually(() => store.placeOf(user(id!)) === `127.0.0.1:${to.port}`);
-    const known = await counted(() => store.read(user(id!)));
+    const known = await cluster.counted(() => store.read(user(id!)));
     expect(known('MOVED')).toBe(0);
   });
 

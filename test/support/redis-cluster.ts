@@ -28,6 +28,8 @@ export interface TestCluster {
   failOver(primary: TestRedis): Promise<TestRedis>;
   /** Resolves when all slots are served, as those nodes say, and everybody else follows one of them. */
   settled(of?: readonly TestRedis[]): Promise<void>;
+  /** How often all nodes together were asked by a command of some name, or refused with some error, during `work`. */
+  counted(work: () => Promise<unknown>): Promise<(name: string) => number>;
   stop(): Promise<void>;
 }
 
@@ -119,6 +121,12 @@ function clusterOf(nodes: readonly TestRedis[]): TestCluster {
       return replica;
     },
     settled,
+    counted: async (work) => {
+      const before = countsOf(nodes);
+      await work();
+      const after = countsOf(nodes);
+      return (name) => (after.get(name) ?? 0) - (before.get(name) ?? 0);
+    },
     stop: async () => {
       await Promise.all(nodes.map((node) => node.stop()));
     },
@@ -139,6 +147,17 @@ function viewOf(node: TestRedis): string {
     })
     .sort()
     .join('\n');
+}
+
+function countsOf(nodes: readonly TestRedis[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const node of nodes) {
+    const lines = /^(?:cmdstat|errorstat)_([\w|]+):(?:calls|count)=(\d+)/gm;
+    for (const [, name, count] of saysOf(node, 'everything').matchAll(lines)) {
+      counts.set(name!, (counts.get(name!) ?? 0) + Number(count));
+    }
+  }
+  return counts;
 }
 
 const saysOf = (node: TestRedis, section: string) => node.cli('INFO', section);

@@ -60,11 +60,10 @@ export class StoreNode implements RedisNode {
   readEach(keys: readonly string[]): Promise<(Buffer | null | Error)[]> {
     this.keepTime();
     return this.send('read', async (client) => {
-      const pipeline = client.pipeline();
-      for (const key of keys) pipeline.getBuffer(key);
-      const answers = (await pipeline.exec()) ?? [];
-      return answers.map(([error, value]) =>
-        error === null ? (value as Buffer | null) : this.failed(error, 'read'),
+      // They go out in one piece all the same; a pipeline of the client takes nearly twice as long.
+      const answers = await Promise.allSettled(keys.map((key) => client.getBuffer(key)));
+      return answers.map((answer) =>
+        answer.status === 'fulfilled' ? answer.value : this.failed(answer.reason, 'read'),
       );
     });
   }
