@@ -23,10 +23,8 @@ export interface TestSentinels {
   anotherPrimary(than: TestRedis): Promise<TestRedis>;
   /** Resolves when the replica has all that the primary has. */
   settled(): Promise<void>;
-  /** Resolves when all sentinels know of the replica and of each other. */
+  /** Resolves when it can fail over: all sentinels know of the replica and of each other. */
   acquainted(): Promise<void>;
-  /** They ask each other and the servers more often than every ten seconds. */
-  hurry(): void;
   stop(): Promise<void>;
 }
 
@@ -56,7 +54,6 @@ export async function startSentinels({ password = '', ofSentinels = '' } = {}): 
   );
   const watched = sentinelsOf([primary, replica], sentinels, password, ofSentinels);
   try {
-    watched.hurry();
     await watched.settled();
     await watched.acquainted();
     return watched;
@@ -98,8 +95,9 @@ function sentinelsOf(
         infos.some((info) => info.includes('master_link_status:up'))
       );
     });
-  const acquainted = () =>
-    until('all sentinels know of the replica and of each other', () =>
+  const acquainted = () => {
+    for (const sentinel of sentinels) ask(sentinel, 'DEBUG', ...PERIODS);
+    return until('all sentinels know of the replica and of each other', () =>
       sentinels.every((sentinel) => {
         const state = ask(sentinel, 'MASTER', NAME).replaceAll('\n', ' ');
         const replicas = ask(sentinel, 'REPLICAS', NAME).replaceAll('\n', ' ');
@@ -109,6 +107,7 @@ function sentinelsOf(
         );
       }),
     );
+  };
   return {
     name: NAME,
     servers,
@@ -135,9 +134,6 @@ function sentinelsOf(
     },
     settled,
     acquainted,
-    hurry: () => {
-      for (const sentinel of sentinels) ask(sentinel, 'DEBUG', ...PERIODS);
-    },
     stop: async () => {
       await Promise.all([...sentinels, ...servers].map((server) => server.stop()));
     },
