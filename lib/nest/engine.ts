@@ -67,7 +67,11 @@ export class Engine {
     const { namespace, clock, flights, warn, overrides = new Overrides() } = parts;
     this.stores = parts.stores ?? new Map<string, OpenStore>();
     this.storeFaults = parts.storeFaults ?? [];
-    const surroundings = { ...parts.surroundings, stores: [...this.stores.keys()] };
+    const surroundings = {
+      ...parts.surroundings,
+      stores: [...this.stores.keys()],
+      byLock: [...this.stores].flatMap(([name, { leases }]) => (leases === 'lock' ? [name] : [])),
+    };
     this.surroundings = surroundings;
     this.flights = flights;
     this.events = new EventSource(namespace, warn);

@@ -80,7 +80,11 @@ export async function compileApps(): Promise<Processes> {
   const manifest = {
     name: 'nestjs-cache-contract',
     type: 'module',
-    exports: { '.': './lib/index.js', './redis': './lib/redis.js' },
+    exports: {
+      '.': './lib/index.js',
+      './redis': './lib/redis.js',
+      './cache-manager': './lib/cache-manager.js',
+    },
   };
   writeFileSync(join(code, 'package.json'), JSON.stringify(manifest));
   symlinkSync(join(root, 'node_modules'), join(code, 'node_modules'), 'dir');
