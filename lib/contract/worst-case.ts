@@ -41,7 +41,10 @@ export function worstStaleness(policy: Policy): readonly Exposure[] {
     ms: 0,
     because: 'the old value is gone when the write has settled',
   } as const;
-  const overtaken = isOvertaken(policy) && { ...byTime, because: `${OVERTAKES}; ${byTime.because}` };
+  const overtaken = isOvertaken(policy) && {
+    ...byTime,
+    because: `${OVERTAKES}; ${byTime.because}`,
+  };
   const hears = keptIn === 'store' && write !== 'external';
   const rows: Exposure[] = [
     { mode: 'changed here', ...(overtaken || (write === 'external' ? byTime : told)) },

@@ -1,6 +1,5 @@
 import { jest } from '@jest/globals';
 import { Keyv } from 'keyv';
-import { KeyvOfChance } from '../support/keyv-adapters.js';
 import { KeyvSqlite } from '../support/keyv-sqlite.js';
 import { KeyvTime } from '../support/keyv-time.js';
 import { repeatableRandom, UnreliableStore } from '../support/unreliable-store.js';
@@ -53,9 +52,4 @@ describeStoreUnderFaults('a store on a Keyv, of which one caller has a bad conne
     };
     return { store, other, advance: deliver };
   },
-});
-
-describeStoreUnderFaults('a store on a Keyv whose commands overtake each other', {
-  runs: 1_000,
-  create: () => create(new Keyv({ store: new KeyvOfChance(repeatableRandom()) })),
 });

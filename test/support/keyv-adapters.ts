@@ -29,20 +29,6 @@ export class KeyvTable extends EventEmitter implements KeyvStoreAdapter {
   }
 }
 
-/** Whatever is asked takes effect in some later turn, so what was asked later may overtake it. */
-export class KeyvOfChance extends KeyvTable {
-  constructor(private readonly random: () => number) {
-    super();
-  }
-
-  protected override async answer<T>(what: () => T): Promise<T> {
-    for (let turns = Math.floor(this.random() * 4); turns > 0; turns--) {
-      await new Promise(setImmediate);
-    }
-    return what();
-  }
-}
-
 /** One that cannot be relied on, as a test says. */
 export class TroubledKeyv extends KeyvTable {
   trouble: 'none' | 'throws' | 'tells' | 'hangs' = 'none';
