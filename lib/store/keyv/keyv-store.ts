@@ -1,5 +1,4 @@
 import type { Comparable } from '../../entry/version.js';
-import type { Clock } from '../../time/clock.js';
 import {
   CacheStore,
   type EntryName,
@@ -33,19 +32,19 @@ export class KeyvStore extends CacheStore {
   private readonly locks: FleetLocks;
   private readonly places: Places;
   private readonly leases: Leases;
-  private readonly clock: Clock;
+  private readonly monotonic: () => number;
   private readonly onUnreadable: (entry: EntryName) => void;
 
   constructor(keyv: SharedKeyv, { namespace, clock, lock, onUnreadable }: StoreParts) {
     super();
     this.names = new EntryNames(namespace);
+    this.monotonic = () => clock.monotonic();
     this.keyv = new AttentiveKeyv(keyv, this.names.probe);
     this.locks = new FleetLocks(lock);
-    this.places = new Places(() => clock.monotonic());
+    this.places = new Places(this.monotonic);
     this.leases = new Leases(this.places, this.locks, this.names, clock, (entry) =>
       this.read(entry),
     );
-    this.clock = clock;
     this.onUnreadable = onUnreadable;
   }
 
@@ -74,7 +73,7 @@ export class KeyvStore extends CacheStore {
       throw new Error(`An entry of '${entry.entity}' is longer than ${MOST_CHARACTERS} characters`);
     }
     const place = this.places.of(entry);
-    return place.inTurn(async () => {
+    return place.inTurn(this.monotonic, async () => {
       if (place.heldUnder(token) === undefined) return 'voided';
       try {
         const isOlder = await this.isOlder(entry, place, stored.version);
@@ -95,7 +94,7 @@ export class KeyvStore extends CacheStore {
     const place = this.places.of(entry);
     const hold = place.heldUnder(token);
     if (hold !== undefined) {
-      place.cool(this.clock.monotonic() + coolDownMs);
+      place.cool(this.monotonic() + coolDownMs);
       hold.end();
     }
     return Promise.resolve();
@@ -111,8 +110,8 @@ export class KeyvStore extends CacheStore {
   ): Promise<void> {
     const place = this.places.of(entry);
     place.void();
-    if (below !== undefined) place.raise(below.atLeast, this.clock.monotonic(), below.keepMs);
-    return place.inTurn(async () => {
+    if (below !== undefined) place.raise(below.atLeast, this.monotonic(), below.keepMs);
+    return place.inTurn(this.monotonic, async () => {
       if (below !== undefined) {
         const version = (await this.read(entry))?.version;
         if (version !== undefined && version >= below.atLeast) return;
@@ -135,7 +134,7 @@ export class KeyvStore extends CacheStore {
     version: Comparable | undefined,
   ): Promise<boolean> {
     if (version === undefined) return false;
-    if (place.isBelowFloor(version, this.clock.monotonic())) return true;
+    if (place.isBelowFloor(version, this.monotonic())) return true;
     const stored = (await this.read(entry))?.version;
     return stored !== undefined && version < stored;
   }

@@ -1,6 +1,9 @@
 import type { Comparable } from '../../entry/version.js';
 import type { Hold } from './hold.js';
 
+/** How long a change waits for the one before it, which may never get an answer. */
+const MOST_TURN_MS = 5_000;
+
 /** What this process knows of one entry besides what is stored. */
 export class Place {
   private held: Hold | undefined;
@@ -8,12 +11,13 @@ export class Place {
   private floor: { readonly atLeast: Comparable; readonly until: number } | undefined;
   private turn: Promise<unknown> = Promise.resolve();
   private turns = 0;
+  private turnBegan = -Infinity;
 
   /** Whether there is anything to be known. */
   isOfUse(now: number): boolean {
     return (
       this.hold !== undefined ||
-      this.turns > 0 ||
+      (this.turns > 0 && now < this.turnBegan + MOST_TURN_MS) ||
       now < this.coolUntil ||
       now < (this.floor?.until ?? now)
     );
@@ -71,11 +75,18 @@ export class Place {
 
   /**
    * Changes what is stored, one after another: a Keyv may let what it removes overtake what it is still compressing, and
-   * what was removed would be back.
+   * what was removed would be back. `now`: of the same clock each time.
    */
-  async inTurn<T>(change: () => Promise<T>): Promise<T> {
+  async inTurn<T>(now: () => number, change: () => Promise<T>): Promise<T> {
+    if (now() >= this.turnBegan + MOST_TURN_MS) {
+      this.turn = Promise.resolve();
+      this.turnBegan = now();
+    }
     this.turns++;
-    const mine = this.turn.then(change);
+    const mine = this.turn.then(() => {
+      this.turnBegan = now();
+      return change();
+    });
     this.turn = mine.catch(() => undefined);
     try {
       return await mine;

@@ -168,6 +168,25 @@ describe('a store on a Keyv', () => {
     expect(await at.store.read(USER)).toBeUndefined();
   });
 
+  it('does not wait for ever for what never gets an answer', async () => {
+    const store = new TroubledKeyv();
+    const at = processes(new Keyv({ store }));
+    await at.put();
+    store.trouble = 'hangs';
+    const lost = watched(at.invalidate());
+    await at.settle();
+    store.trouble = 'none';
+    const waiting = watched(at.invalidate());
+    await at.settle();
+    expect([lost.done, waiting.done, store.table.size]).toEqual([false, false, 1]);
+    await at.advance(6);
+    await at.invalidate();
+    expect(store.table.size).toBe(0);
+    await at.put();
+    await at.invalidate();
+    expect(store.table.size).toBe(0);
+  });
+
   it.each(['shop', 'shop/1', 'keyv', ''])(
     'finds one and several under the namespace %p of the Keyv',
     async (namespace) => {
