@@ -84,7 +84,8 @@ module.exports = {
     },
     {
       name: 'Keyv stays with Keyv',
-      comment: 'it is optional, and the caller’s own: what is used of it is declared in lib/store/keyv',
+      comment:
+        'it is optional, and the caller’s own: what is used of it is declared in lib/store/keyv',
       severity: 'error',
       from: { pathNot: keyv },
       to: { path: ['node_modules/@?keyv/', ...keyv] },

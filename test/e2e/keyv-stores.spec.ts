@@ -15,6 +15,7 @@ import {
   readThrough,
   WriteThrough,
   writeThrough,
+  type LockOptions,
 } from 'nestjs-cache-contract';
 import { keyvStore } from 'nestjs-cache-contract/cache-manager';
 import { MemoryLock } from '../../lib/coordination/memory-lock.js';
@@ -80,7 +81,7 @@ afterEach(() => {
 /** `lock`: one for all processes, as RedisLock is. */
 async function start(
   keyv: unknown,
-  { lock = undefined as unknown, providers = [ShopService] } = {},
+  { lock = undefined, providers = [ShopService] } = {},
 ) {
   const said = { log: '', warn: '' };
   const logger: LoggerService = {
@@ -174,6 +175,27 @@ describe('an application', () => {
     const one = await start(new Keyv(), { lock: new FleetLock() });
     expect(one.said.warn).toBe('');
     await one.module.close();
+  });
+
+  it('answers from the source after two seconds where its lock never comes', async () => {
+    class NoLock extends DistributedLock {
+      override acquire(_: string, { patience, signal }: LockOptions = {}): Promise<undefined> {
+        if (patience === 0) return Promise.resolve(undefined);
+        return new Promise((_, reject) => signal?.addEventListener('abort', reject));
+      }
+    }
+    const { module, service } = await start(new Keyv(), { lock: new NoLock() });
+    let answer: string | null | undefined;
+    void service.find('a').then((value) => (answer = value));
+    await quiet();
+    await time.pass(1_900);
+    await quiet();
+    expect([answer, service.asked]).toEqual([undefined, []]);
+    await time.pass(200);
+    await quiet();
+    expect(answer).toBe('first a');
+    await module.close();
+    expect(time.pending).toBe(0);
   });
 
   it.each([

@@ -84,7 +84,14 @@ import {
   type RedisSource,
   type RedisStoreDefinition,
 } from 'nestjs-cache-contract/redis';
+import {
+  keyvStore,
+  type KeyvStoreOptions,
+  type SharedKeyv,
+} from 'nestjs-cache-contract/cache-manager';
+import KeyvRedis, { createKeyv } from '@keyv/redis';
 import { Redis } from 'ioredis';
+import { Keyv } from 'keyv';
 
 export interface UserProfile {
   id: string;
@@ -693,6 +700,32 @@ export const ownStore: StoreDefinition = {
 };
 @Module({ imports: [CacheModule.forRoot({ namespace: 'shop', store: ownStore })] })
 export class WithOwnStore {}
+
+export const ownStoreByLock: StoreDefinition = {
+  deadlineMs: 100,
+  leases: 'lock',
+  open: ({ lock }: StoreParts) => {
+    void lock.acquire('entry', { patience: 0 });
+    return new OwnStore();
+  },
+};
+
+const keyvOptions: KeyvStoreOptions = { deadline: '250ms' };
+const ofTexts: SharedKeyv = new Keyv<string>({ namespace: 'mine', ttl: 1_000 });
+@Module({
+  imports: [
+    CacheModule.forRoot({
+      namespace: 'shop',
+      store: keyvStore(new Keyv({ store: new KeyvRedis(url) })),
+      stores: {
+        small: keyvStore(ofTexts, keyvOptions),
+        remote: keyvStore(createKeyv(url), { deadline: 50 }),
+        memory: keyvStore(new Keyv(new Map())),
+      },
+    }),
+  ],
+})
+export class InKeyv {}
 
 const lockOptions: RedisLockOptions = { url, namespace: 'shop' };
 @Module({

@@ -36,8 +36,11 @@ import {
   type StoreDefinition,
   type StrategyOverride,
 } from 'nestjs-cache-contract';
+import { keyvStore } from 'nestjs-cache-contract/cache-manager';
 import { RedisLock, redisStore } from 'nestjs-cache-contract/redis';
+import KeyvRedis from '@keyv/redis';
 import type { Cluster, Redis } from 'ioredis';
+import { Keyv } from 'keyv';
 import {
   Articles,
   Balances,
@@ -673,6 +676,22 @@ CacheModule.forRoot({ namespace: 'shop', stores: [redisStore({ url })] });
 export const noDeadline: StoreDefinition = { open: () => new OwnStore() };
 // @ts-expect-error a store that opens later
 export const late: StoreDefinition = { deadlineMs: 100, open: async () => new OwnStore() };
+// @ts-expect-error leases granted by nobody who could
+export const own: StoreDefinition['leases'] = 'process';
+// @ts-expect-error the adapter of a Keyv, without the Keyv
+keyvStore(new KeyvRedis(url));
+// @ts-expect-error an address where a Keyv belongs
+keyvStore(url);
+// @ts-expect-error a table where a Keyv belongs
+keyvStore(new Map());
+// @ts-expect-error no Keyv
+keyvStore();
+// @ts-expect-error a namespace of one store, which all of them share
+keyvStore(new Keyv(), { namespace: 'shop' });
+// @ts-expect-error a malformed deadline
+keyvStore(new Keyv(), { deadline: 'soon' });
+// @ts-expect-error a Keyv where a store belongs
+CacheModule.forRoot({ namespace: 'shop', store: new Keyv() });
 // @ts-expect-error a store that does not grant leases
 export class NoLeases extends CacheStore {
   now = () => 0;
