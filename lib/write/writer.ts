@@ -80,13 +80,11 @@ export class Writer {
   ): Promise<void> {
     const remote = state.remote!;
     const lease = await claimed;
-    let stored: Promise<boolean> | undefined;
+    let stored: ReturnType<SharedCopy['store']>;
     if (lease !== undefined) {
       const nothing = () => undefined;
       const shared: SharedCopy = {
-        store: (record, keep) => {
-          stored = remote.fill(lease, record, keep).then((outcome) => outcome === 'stored');
-        },
+        store: (record, keep) => (stored = remote.fill(lease, record, keep)),
         leave: nothing,
         remove: nothing,
       };
@@ -97,8 +95,8 @@ export class Writer {
       state.table.delete(id);
       this.keeper.keep(origin, value);
     }
-    const done = await (stored ?? Promise.resolve(false)).catch(() => false);
-    if (!done) await this.invalidate(state, id, begun.trace);
+    const outcome = await stored?.catch(() => undefined);
+    if (outcome !== 'stored') await this.invalidate(state, id, begun.trace);
   }
 
   private async invalidate(state: EntityState, id: string, trace?: Trace): Promise<void> {

@@ -79,10 +79,7 @@ afterEach(() => {
 });
 
 /** `lock`: one for all processes, as RedisLock is. */
-async function start(
-  keyv: unknown,
-  { lock = undefined, providers = [ShopService] } = {},
-) {
+async function start(keyv: unknown, { lock }: { readonly lock?: DistributedLock } = {}) {
   const said = { log: '', warn: '' };
   const logger: LoggerService = {
     log: (text: string) => void (said.log += text),
@@ -98,7 +95,7 @@ async function start(
         providers: own as never,
       }),
     ],
-    providers,
+    providers: [ShopService],
   })
     .overrideProvider(Clock)
     .useValue(time)
@@ -214,6 +211,15 @@ describe('an application', () => {
     await expect(start(keyv)).rejects.toMatchObject({
       faults: [{ code: 'CACHE_STORE_UNFIT', problem: expect.stringMatching(says) }],
     });
+  });
+
+  it('starts where the Keyv is out of reach, and says so', async () => {
+    const store = new TroubledKeyv();
+    store.trouble = 'tells';
+    const { module, said, service } = await start(new Keyv({ store }));
+    expect(said.warn).toContain("Out of reach: 'default'.");
+    expect(await service.find('a')).toBe('first a');
+    await module.close();
   });
 
   it('does not start with a deadline that is none, nor with what it could not keep', async () => {

@@ -83,8 +83,8 @@ export class AttentiveKeyv {
     }
   }
 
-  /** What cannot be deserialized looks like a failure: it is none where the Keyv answers otherwise. */
-  private async answers(): Promise<void> {
+  /** That it answers at all: what cannot be deserialized looks like a failure too. */
+  async answers(): Promise<void> {
     await this.answered(() => this.keyv.getRaw(this.probe));
   }
 

@@ -48,6 +48,13 @@ export class KeyvStore extends CacheStore {
     this.onUnreadable = onUnreadable;
   }
 
+  override check(): Promise<'ready' | 'out of reach'> {
+    return this.keyv.answers().then(
+      () => 'ready',
+      () => 'out of reach',
+    );
+  }
+
   override now(): number {
     return Date.now();
   }

@@ -54,6 +54,8 @@ describe('a store whose leases are granted by a lock', () => {
       expect(modes({ ...base, write })).toEqual({
         'changed here': 60_000,
         'changed elsewhere': 60_000,
+        'writer dies': 60_000,
+        'store fails over': 60_000,
         'store out of reach': 60_000,
       });
       const [here, elsewhere] = worstStaleness(policyOf({ ...base, write }));
