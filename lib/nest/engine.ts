@@ -61,6 +61,7 @@ export class Engine {
   private readonly storeFaults: readonly Fault[];
   private readonly guarded = new Map<string, GuardedStore>();
   private readonly behind = new Map<EntityState, WriteBehind>();
+  private readonly checks: (() => readonly Fault[])[] = [];
   closed = false;
 
   constructor(parts: EngineParts) {
@@ -125,6 +126,15 @@ export class Engine {
       }),
     );
     return [...this.storeFaults, ...checked.flat()];
+  }
+
+  /** Asked at the start, when the contracts are known: what is wrong with a part that is no part of `CacheModule`. */
+  checkAtStart(check: () => readonly Fault[]): void {
+    this.checks.push(check);
+  }
+
+  checkParts(): Fault[] {
+    return this.checks.flatMap((check) => check());
   }
 
   private writeBehind(state: EntityState, parts: EngineParts, keeper: Keeper): void {

@@ -24,6 +24,14 @@ import type { Freshness } from './freshness.js';
 import { LeftAlone, type FleetLoader, type Urgency } from './fleet-loader.js';
 import type { Load, Loader } from './loader.js';
 
+/** What is there for a call, at the moment it was looked for. */
+export interface Held {
+  readonly value: unknown;
+  /** For how much longer it is fresh; below 0 where the contract serves what is stale. */
+  readonly freshForMs: number;
+  readonly record: CacheRecord;
+}
+
 /**
  * The way of a read: local tier, else what others have stored, else the one load under way, else a load of its own.
  *
@@ -61,13 +69,38 @@ export class Reader {
 
   /** The value a call would be answered with at once, were nothing in trouble; nothing if it would load, or throw. */
   async peek(state: EntityState, key: EntityKey): Promise<unknown> {
+    return (await this.held(state, key))?.value;
+  }
+
+  /** The same, and for how long it is fresh. `told`: as a hit or a miss, because somebody asked for the value. */
+  async held(state: EntityState, key: EntityKey, told = false): Promise<Held | undefined> {
     const id = idOf(key, state.policy.entity);
     const context = calls.getStore();
     const record =
       this.freshness.usable(state, id, context, this.clock.monotonic()) ??
       (await this.usableCopy(state, id, context));
-    if (record === undefined || record.handOut === 'thrown') return undefined;
-    return this.handOut(state, id, record, () => undefined, context);
+    if (record === undefined || record.handOut === 'thrown') {
+      if (told) this.tellMiss(state, id, record, context);
+      return undefined;
+    }
+    const value = await this.handOut(state, id, record, () => undefined, context);
+    const now = this.clock.monotonic();
+    if (told) this.tellHit(state, id, record, context, now);
+    return { value, freshForMs: record.softExpiry - now, record };
+  }
+
+  /**
+   * Loads an entry again behind the caller. Nothing if it is being loaded, or rests after a failure; else what settles
+   * when that has ended.
+   */
+  loadBehind(
+    state: EntityState,
+    key: EntityKey,
+    load: Load,
+    { record }: Held,
+  ): Promise<unknown> | undefined {
+    const id = idOf(key, state.policy.entity);
+    return this.refresh(state, id, load, calls.getStore(), this.clock.monotonic(), record);
   }
 
   /** What others have stored, if that answers the call. */
@@ -114,6 +147,18 @@ export class Reader {
       savedMs: record.loadMs,
       absent: record.absent,
     });
+  }
+
+  private tellMiss(
+    state: EntityState,
+    id: string,
+    held: CacheRecord | null | undefined,
+    context: CallContext | undefined,
+  ): void {
+    if (!channels.miss.hasSubscribers) return;
+    const reason = !(held ?? state.table.get(id)) ? 'absent' : 'expired';
+    const about = this.events.ofEntry(state.policy.entity, id, context);
+    this.events.publish('miss', { ...about, reason });
   }
 
   private miss(
@@ -191,11 +236,7 @@ export class Reader {
       const record = this.freshness.usableAfterFailure(state, id, context, now, held);
       if (record !== undefined) return this.hit(state, id, record, load, context, now);
     }
-    if (channels.miss.hasSubscribers) {
-      const reason = !(held ?? state.table.get(id)) ? 'absent' : 'expired';
-      const about = this.events.ofEntry(state.policy.entity, id, context);
-      this.events.publish('miss', { ...about, reason });
-    }
+    this.tellMiss(state, id, held, context);
     const { flight, joined } = this.fly(state, id, load, context, now, held, urgency);
     return flight.then(
       (record) => {
@@ -264,13 +305,14 @@ export class Reader {
     context: CallContext | undefined,
     now: number,
     held?: CacheRecord,
-  ): void {
+  ): Promise<unknown> | undefined {
     if (state.loading.get(id)?.flight.poisoned === false || state.coolDown.rests(id, now)) return;
     if (isOwnLoad(context, state, id)) return;
     const ignore = () => undefined;
     // A failure has been told as an event, and the value it did not replace is still there.
     const { flight } = this.fly(state, id, load, context, now, held, 'behind');
     this.background.track(flight.then(ignore, ignore));
+    return flight;
   }
 
   /** What is served because loading failed; without it, the failure. */
