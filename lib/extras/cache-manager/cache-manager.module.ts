@@ -68,12 +68,13 @@ function createCache(
   options: unknown,
 ): Cache {
   engine.entities.register(entity, PLACE);
-  const place = { owner: 'CacheManagerModule', path: '', at: PLACE };
+  const at = isEntity(entity) ? `${PLACE} with entity '${entity.name}'` : PLACE;
+  const place = { owner: 'CacheManagerModule', path: '', at };
   const { known, faults } = checkOptions(CACHE_MANAGER_OPTIONS, options, place);
   const standards: Standards = known;
   engine.checkAtStart(() => [
     ...faults.map(withOwnFix),
-    ...(isEntity(entity) ? contradictions(engine, entity, standards) : []),
+    ...(isEntity(entity) ? contradictions(engine, entity, standards, at) : []),
   ]);
   return new Cache(engine, entity, standards);
 }
@@ -83,13 +84,18 @@ function withOwnFix(fault: Fault): Fault {
   return { ...fault, fix: STATED_ELSEWHERE[option] ?? fault.fix };
 }
 
-function contradictions(engine: Engine, { name, contract }: Entity<any>, { ttl }: Standards) {
+function contradictions(
+  engine: Engine,
+  { name, contract }: Entity<any>,
+  { ttl }: Standards,
+  at: string,
+): Fault[] {
   const faults: Fault[] = [];
   if ((contract.write as { kind?: unknown } | undefined)?.kind === 'write-behind') {
     faults.push({
       code: 'CACHE_WRITE_CONTRADICTED',
       problem: `what is set in CACHE_MANAGER would overtake what waits to be written to '${name}', whose contract says that it is written behind.`,
-      at: PLACE,
+      at,
       fix: 'give it an entity of its own, with `write: writeThrough()`.',
     });
   }
@@ -99,7 +105,7 @@ function contradictions(engine: Engine, { name, contract }: Entity<any>, { ttl }
     faults.push({
       code: 'CACHE_OPTION_INVALID',
       problem: `\`ttl\` of CacheManagerModule must not be longer than the one of entity '${name}' (${formatDuration(most)}), got ${formatDuration(ttl)}.`,
-      at: PLACE,
+      at,
       fix: `lower it to '${formatDuration(most)}' or less, or raise the \`ttl\` in the contract.`,
     });
   }
