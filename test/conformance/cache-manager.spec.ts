@@ -5,6 +5,7 @@ import { Cache } from 'nestjs-cache-contract/cache-manager';
 import { testEngine } from '../support/engine.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { MemoryStore } from '../support/memory-store/memory-store.js';
+import { TroubledStore } from '../support/troubled-store.js';
 import { CASES, describeCacheManager } from './cache-manager.js';
 import {
   CONTRACT_TTL,
@@ -40,14 +41,17 @@ afterEach(() => void jest.useRealTimers());
 function theirs(options: Options): Subject {
   const cache = createCache(options);
   const advance = async (ms: number) => void jest.setSystemTime(Date.now() + ms);
-  return { cache, advance, chance: () => undefined };
+  const { store } = cache.stores[0]!.opts;
+  const away = () => Promise.reject(new Error('away'));
+  const loseStore = () => void Object.assign(store, { set: away, delete: away });
+  return { cache, advance, loseStore, chance: () => undefined };
 }
 
 const ours =
   (isShared: boolean) =>
   ({ ttl, refreshThreshold }: Options): Subject => {
     const clock = new ManualClock();
-    const store = isShared ? new MemoryStore(clock) : undefined;
+    const store = isShared ? new TroubledStore(new MemoryStore(clock)) : undefined;
     const { engine } = testEngine(clock, undefined, store);
     return {
       cache: new Cache(engine, Legacy, { ttl, refreshThreshold }),
@@ -56,6 +60,7 @@ const ours =
         clock.advance(ms);
         await settled();
       },
+      loseStore: () => store?.has('rejected', ['lease', 'fill', 'fail', 'claim', 'invalidate']),
       chance: (value) => void (clock.chance = value),
     };
   };

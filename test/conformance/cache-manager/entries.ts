@@ -198,6 +198,23 @@ export const entries: readonly Case[] = [
     },
   },
   {
+    name: 'hides that its store takes nothing',
+    run: async ({ cache, loseStore }) => {
+      await cache.set('a', 1);
+      loseStore();
+      return [await outcome(cache.set('a', 2)), await cache.get('a'), await cache.del('a')];
+    },
+    gives: [2, 1, true],
+    differs: {
+      gives: [2, 2, true],
+      inStore: [2, undefined, false],
+      what: '`set`, `del` and `mdel` while a shared store takes nothing',
+      theirs: 'resolve as if it were done; what is read later may be the old value',
+      ours: '`set` resolves to its value, `del` to `false`; nobody in this process gets the old value, and the store is told once it answers',
+      why: 'an invalidation is promised when it is done',
+    },
+  },
+  {
     name: 'has an id',
     options: { cacheId: 'mine' },
     run: ({ cache }) => cache.cacheId(),

@@ -83,6 +83,21 @@ describe.each(Object.entries(KINDS))('CACHE_MANAGER in several processes, %s', (
     expect([load.runs, refreshed]).toEqual([2, [{ key: 'a', value: 2 }]]);
   });
 
+  it.each(['claim', 'fill'] as const)(
+    'does not leave the old value where the store takes no %s of the new one',
+    async (command) => {
+      const { processes } = caches(2);
+      const [one, other] = processes as [Process, Process];
+      await one.cache.set('a', 'old');
+      one.way.has('rejected', [command]);
+      expect(await one.cache.set('a', 'new')).toBe('new');
+      expect([await one.cache.get('a'), await other.cache.get('a')]).toEqual([
+        undefined,
+        undefined,
+      ]);
+    },
+  );
+
   it('goes on without the store: nobody here gets the old value, and false says that others may', async () => {
     const { processes, pass } = caches(2);
     const [one, other] = processes as [Process, Process];
