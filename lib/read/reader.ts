@@ -62,7 +62,7 @@ export class Reader {
     const record = this.freshness.usable(state, id, context, now);
     if (record === undefined) return this.miss(state, idOf(key, entity), load, context);
     if (this.freshness.isToBeRefreshed(state, record, now)) {
-      this.refresh(state, id, load, context, now, record);
+      void this.refresh(state, id, load, context, now, record);
     }
     return this.hit(state, id, record, load, context, now);
   }
@@ -201,7 +201,7 @@ export class Reader {
       return this.load(state, id, load, context, held);
     }
     if (this.freshness.isToBeRefreshed(state, held, now)) {
-      this.refresh(state, id, load, context, now, held);
+      void this.refresh(state, id, load, context, now, held);
     }
     this.tellHit(state, id, held, context, now);
     return held.handOut === 'shared' ? held.value : this.handOut(state, id, held, load, context);

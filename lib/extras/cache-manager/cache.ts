@@ -77,7 +77,7 @@ export class Cache {
       ttl: ttl ?? this.standards.ttl,
     }));
     this.tell('mset', { list: kept });
-    return kept as Array<{ key: string; value: T; ttl?: number }>;
+    return kept;
   };
 
   /** When it resolves, no call gets the old value. False if a store that processes share could not be told yet. */
@@ -96,13 +96,16 @@ export class Cache {
   /** @throws {CacheUsageError} CACHE_ARGUMENT_INVALID where processes share the entries: nobody knows all of them */
   readonly clear = async (): Promise<boolean> => {
     try {
-      this.engine.invalidator.invalidateFamily(this.state, calls.getStore());
+      const { invalidator } = this.engine;
+      const outcome = await Promise.resolve(
+        invalidator.invalidateFamily(this.state, calls.getStore()),
+      );
+      this.tell('clear');
+      return outcome === 'acknowledged';
     } catch (error) {
       this.tell('clear', error);
       throw error;
     }
-    this.tell('clear');
-    return true;
   };
 
   /** The value under `key`, loaded by `load` if there is none: once for all who ask meanwhile. */
@@ -147,7 +150,7 @@ export class Cache {
   ): EventEmitter => this.emitter.off(event, listener);
 
   /** Does nothing: the cache ends with its application. */
-  readonly disconnect = async (): Promise<undefined> => undefined;
+  readonly disconnect = (): Promise<undefined> => Promise.resolve(undefined);
 
   /** The name of the entity. */
   readonly cacheId = (): string => this.entity.name;

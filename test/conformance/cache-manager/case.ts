@@ -7,11 +7,11 @@ export type AnyCache = Cache;
 export interface Subject {
   readonly cache: AnyCache;
   /** Moves time. */
-  advance(ms: number): Promise<void>;
+  readonly advance: (ms: number) => Promise<void>;
   /** From now on the store takes nothing, and is read as before; where it is apart from the process. */
-  loseStore(): void;
+  readonly loseStore: () => void;
   /** What chance says from now on, where it has a say: 0 … 1. */
-  chance(value: number): void;
+  readonly chance: (value: number) => void;
 }
 
 export interface Options {

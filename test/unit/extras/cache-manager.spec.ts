@@ -1,5 +1,11 @@
 import fc from 'fast-check';
-import { entity, readThrough, writeThrough, type Defined } from 'nestjs-cache-contract';
+import {
+  entity,
+  readThrough,
+  staleWhileRevalidate,
+  writeThrough,
+  type Defined,
+} from 'nestjs-cache-contract';
 import { Cache } from 'nestjs-cache-contract/cache-manager';
 import { deferred } from '../../support/engine.js';
 import { fleet, settled, source, told } from '../../support/fleet.js';
@@ -131,4 +137,35 @@ it('keeps neither value where a set overlaps with a write that asks the source',
   await cache.set('a', 'set');
   asked.resolve('asked');
   expect([await writing, await cache.get('a')]).toEqual(['asked', undefined]);
+});
+
+describe('CACHE_MANAGER over a contract that serves what is stale', () => {
+  const Patient = entity<Defined>('patient', {
+    ...terms,
+    maxStaleness: '2m',
+    read: staleWhileRevalidate({ ttl: '30s', staleFor: '1m', jitter: 0 }),
+    store: 'process',
+  });
+  const start = () => {
+    const { processes, pass, clock } = fleet(1);
+    return { cache: new Cache(processes[0]!.engine, Patient, {}), pass, clock };
+  };
+
+  it('gets it without loading, and loads it again behind who wraps', async () => {
+    const { cache, pass, clock } = start();
+    const load = source();
+    await cache.wrap('a', load);
+    clock.advance(40_000);
+    expect([await cache.get('a'), load.runs]).toEqual([1, 1]);
+    expect(await cache.wrap('a', load)).toBe(1);
+    await pass(0);
+    expect([await cache.get('a'), load.runs]).toEqual([2, 2]);
+  });
+
+  it('serves nothing that had expired before it was set, nor what was there', async () => {
+    const { cache } = start();
+    await cache.set('a', 'old');
+    await cache.set('a', 'new', -1);
+    expect(await cache.get('a')).toBeUndefined();
+  });
 });
