@@ -1,7 +1,6 @@
+import { NAME } from '../contract/option.js';
 import { CacheUsageError } from '../errors/cache.error.js';
 import { show } from '../errors/wording.js';
-
-const NAMESPACE = /^[A-Za-z0-9_.-]{1,64}$/;
 
 /**
  * What all keys and channels of one owner in Redis begin with.
@@ -9,7 +8,7 @@ const NAMESPACE = /^[A-Za-z0-9_.-]{1,64}$/;
  * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID
  */
 export function checkedNamespace(namespace: unknown, owner: string): string {
-  if (typeof namespace === 'string' && NAMESPACE.test(namespace)) return namespace;
+  if (typeof namespace === 'string' && NAME.test(namespace)) return namespace;
   throw new CacheUsageError(
     'CACHE_ARGUMENT_INVALID',
     `${owner} expected as namespace 1 to 64 letters, digits, '-', '_' and '.', got ${show(namespace)}`,

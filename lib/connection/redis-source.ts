@@ -40,8 +40,6 @@ const SETTINGS = {
   // Closing would keep the process running for as long, for a connection that has ended before.
   disconnectTimeout: 0,
   retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 5), 1_000),
-  // A replica that was the primary until a moment ago: its name leads to the new one by now.
-  reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   keyPrefix: '',
   replyMapping: 'legacy',
   stringNumbers: false,
@@ -54,6 +52,20 @@ const SETTINGS = {
 /** What a client of the user may have set that would time commands out after all. */
 const UNSET = { commandTimeout: undefined, blockingTimeout: undefined, scripts: undefined };
 
+/** One that goes on being a replica is all there is: to leave it for each refusal would cost others their answers. */
+const LOOK_AGAIN_AFTER_MS = 5_000;
+
+/** A replica was the primary until a moment ago: its name leads to the new one by now. */
+function leavesReplicas(): (error: Error) => boolean {
+  let lookedAt = -Infinity;
+  return (error) => {
+    const now = performance.now();
+    if (!error.message.startsWith('READONLY') || now - lookedAt < LOOK_AGAIN_AFTER_MS) return false;
+    lookedAt = now;
+    return true;
+  };
+}
+
 /**
  * A client of our own. It connects when it is first used.
  *
@@ -61,8 +73,9 @@ const UNSET = { commandTimeout: undefined, blockingTimeout: undefined, scripts: 
  */
 export function createClient(source: RedisSource, owner: string): Redis {
   const { url, client } = checked(source, owner);
-  if (client !== undefined) return client.duplicate({ ...SETTINGS, ...UNSET });
-  return new (ioredis(owner))(url, SETTINGS);
+  const settings = { ...SETTINGS, reconnectOnError: leavesReplicas() };
+  if (client !== undefined) return client.duplicate({ ...settings, ...UNSET });
+  return new (ioredis(owner))(url, settings);
 }
 
 /** Who hands over a client of his own has it installed; who does not may not. */

@@ -2,7 +2,7 @@ import type { Fault } from '../errors/configuration.error.js';
 import { closest, show } from '../errors/wording.js';
 import { formatDuration, parseDuration } from '../time/duration.js';
 import type { Bounds } from './entity.js';
-import type { Known, Option, Options } from './options.js';
+import { NAME, type Known, type Option, type Options } from './option.js';
 
 /** Where options were written, as reports name it. */
 export interface Place {
@@ -77,7 +77,7 @@ function parse(option: Option, value: unknown): unknown {
       return typeof kind === 'string' && Object.hasOwn(option.strategies, kind) ? value : undefined;
     }
     case 'name':
-      return typeof value === 'string' && option.pattern.test(value) ? value : undefined;
+      return typeof value === 'string' && NAME.test(value) ? value : undefined;
     case 'function':
       return typeof value === 'function' ? value : undefined;
     case 'origin':

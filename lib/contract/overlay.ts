@@ -1,6 +1,6 @@
 import type { Fault } from '../errors/configuration.error.js';
 import type { Place } from './check-options.js';
-import type { Options } from './options.js';
+import type { Options } from './option.js';
 
 /** A value from outside the code, and where it was written. */
 export interface Overriding {

@@ -4,9 +4,9 @@ import {
   LOCAL_TIER_OPTIONS,
   READ_THROUGH_OPTIONS,
   STALE_WHILE_REVALIDATE_OPTIONS,
-  WRITE_BEHIND_OPTIONS,
 } from './options.js';
 import { Overlay, type Overriding, type OverridingOptions } from './overlay.js';
+import { WRITE_BEHIND_OPTIONS } from './write-behind-options.js';
 import type { Duration } from '../time/duration.js';
 
 /** What can be changed of a contract from outside the code. Checked as if it stood in the contract. */

@@ -3,16 +3,13 @@ import { show } from '../errors/wording.js';
 import { formatDuration } from '../time/duration.js';
 import { checkOptions, type Place } from './check-options.js';
 import type { AnyEntity, Bounds, Version } from './entity.js';
+import { NAME, type Known } from './option.js';
 import {
   CONTRACT_OPTIONS,
   LOCAL_TIER_OPTIONS,
-  NAME,
   ORIGIN_OPTIONS,
   READ_THROUGH_OPTIONS,
-  RETRY_OPTIONS,
   STALE_WHILE_REVALIDATE_OPTIONS,
-  WRITE_BEHIND_OPTIONS,
-  type Known,
 } from './options.js';
 import type { Origin } from './origin.js';
 import { Overlay } from './overlay.js';
@@ -23,6 +20,7 @@ import type {
   WriteBehind,
   WriteStrategy,
 } from './strategies.js';
+import { RETRY_OPTIONS, WRITE_BEHIND_OPTIONS } from './write-behind-options.js';
 
 export interface ReadThroughPolicy {
   readonly kind: 'read-through' | 'stale-while-revalidate';

@@ -14,6 +14,10 @@ export interface Exposure {
     | 'changed elsewhere'
     /** Another process has accepted a mutation, and has not written it yet. */
     | 'accepted elsewhere'
+    /** Another process has changed the source, and has died before it could say so. */
+    | 'writer dies'
+    /** Another process has changed the source and has said so, and the store has lost that with its primary. */
+    | 'store fails over'
     /** Another process has changed the source, and cannot say so to the store that both share. */
     | 'store out of reach'
     /** Somebody else has changed the source, and loading fails. */
@@ -47,7 +51,9 @@ export function worstStaleness({ read, write, writeBehind, keptIn }: Policy): re
     ...acceptedElsewhere(writeBehind, read.loadTimeoutMs, byTime),
   ];
   if (keptIn !== 'process' && write !== 'external') {
-    rows.push({ ...byTime, mode: 'store out of reach', bound: 'incident' });
+    for (const mode of ['writer dies', 'store fails over', 'store out of reach'] as const) {
+      rows.push({ ...byTime, mode, bound: 'incident' });
+    }
   }
   if (read.staleIfErrorMs > 0) {
     rows.push({

@@ -14,6 +14,20 @@ export abstract class CacheError extends Error {
   }
 }
 
+/** One that Nest's exception filter answers with a status and the message: by these three fields, the convention of http-errors. */
+export abstract class AnsweredError<Status extends number> extends CacheError {
+  readonly status: Status;
+  readonly expose = true;
+
+  constructor(
+    readonly statusCode: Status,
+    message: string,
+  ) {
+    super(message);
+    this.status = statusCode;
+  }
+}
+
 /** A call that cannot be meant: refused before anything is read, loaded or written. */
 export class CacheUsageError extends CacheError {
   constructor(
@@ -62,18 +76,14 @@ export class CacheLoadTimeoutError extends CacheError {
  *
  * Nest answers it with 503 over HTTP, and its handlers with a `Retry-After`.
  */
-export class CacheOriginBusyError extends CacheError {
+export class CacheOriginBusyError extends AnsweredError<503> {
   readonly code = 'CACHE_ORIGIN_BUSY';
-  // By these three Nest's exception filter answers with this status and message (the convention of http-errors).
-  readonly statusCode = 503;
-  readonly status = 503;
-  readonly expose = true;
 
   constructor(
     readonly origin: string,
     /** When it is worth trying again, as predicted from what the loads took that came before. */
     readonly retryAfterMs: number,
   ) {
-    super(`The origin '${origin}' is busy. Try again in ${retryAfterMs} ms.`);
+    super(503, `The origin '${origin}' is busy. Try again in ${retryAfterMs} ms.`);
   }
 }

@@ -1,16 +1,12 @@
-import { CacheError } from './cache.error.js';
+import { AnsweredError } from './cache.error.js';
 
 /**
  * A mutation was not accepted, because as many keys as `maxPending` allows wait to be written. Nothing of it remains.
  *
  * Nest answers it with 503 over HTTP, and its handlers with a `Retry-After`.
  */
-export class CacheJournalFullError extends CacheError {
+export class CacheJournalFullError extends AnsweredError<503> {
   readonly code = 'CACHE_JOURNAL_FULL';
-  // By these three Nest's exception filter answers with this status and message (the convention of http-errors).
-  readonly statusCode = 503;
-  readonly status = 503;
-  readonly expose = true;
 
   constructor(
     readonly entity: string,
@@ -18,6 +14,7 @@ export class CacheJournalFullError extends CacheError {
     readonly retryAfterMs: number,
   ) {
     super(
+      503,
       `As many mutations of '${entity}' as its maxPending allows wait to be written. Try again in ${retryAfterMs} ms.`,
     );
   }
@@ -28,17 +25,15 @@ export class CacheJournalFullError extends CacheError {
  *
  * Who waited for it gets 503 over HTTP from Nest.
  */
-export class CacheFlushTimeoutError extends CacheError {
+export class CacheFlushTimeoutError extends AnsweredError<503> {
   readonly code = 'CACHE_FLUSH_TIMEOUT';
-  readonly statusCode = 503;
-  readonly status = 503;
-  readonly expose = true;
 
   constructor(
     readonly entity: string,
     readonly flushTimeoutMs: number,
   ) {
     super(
+      503,
       `Writing a batch of '${entity}' took longer than its flushTimeout of ${flushTimeoutMs} ms. The batch's signal was aborted. ` +
         `Fix: make the flushing method faster, hand it the signal, lower maxBatch, or raise flushTimeout in the contract of '${entity}'.`,
     );
@@ -50,17 +45,14 @@ export class CacheFlushTimeoutError extends CacheError {
  *
  * Who waited for it gets 503 over HTTP from Nest.
  */
-export class CacheFlushFailedError extends CacheError {
+export class CacheFlushFailedError extends AnsweredError<503> {
   readonly code = 'CACHE_FLUSH_FAILED';
-  readonly statusCode = 503;
-  readonly status = 503;
-  readonly expose = true;
 
   constructor(
     readonly entity: string,
     reason: string,
   ) {
-    super(`A batch of '${entity}' was not written: ${reason}.`);
+    super(503, `A batch of '${entity}' was not written: ${reason}.`);
   }
 }
 
@@ -69,17 +61,14 @@ export class CacheFlushFailedError extends CacheError {
  *
  * Nest answers it with 422 over HTTP, and the reason.
  */
-export class CacheMutationRejectedError extends CacheError {
+export class CacheMutationRejectedError extends AnsweredError<422> {
   readonly code = 'CACHE_MUTATION_REJECTED';
-  readonly statusCode = 422;
-  readonly status = 422;
-  readonly expose = true;
 
   constructor(
     readonly entity: string,
     /** As the flushing method gave it. */
     readonly reason: string,
   ) {
-    super(`A mutation of '${entity}' was rejected: ${reason}`);
+    super(422, `A mutation of '${entity}' was rejected: ${reason}`);
   }
 }

@@ -86,7 +86,7 @@ export type AbsorbedFault =
   | 'CACHE_KEYS_UNKNOWN'
   /** The store that processes share gave no answer in time, or takes nothing; the call went on without it. */
   | 'CACHE_STORE_OUT_OF_REACH'
-  /** The store could not be told of an invalidation; it is told again until it has heard. */
+  /** The store could not be told of an invalidation; it is told again until it has heard, while the application runs. */
   | 'CACHE_INVALIDATION_PENDING'
   /** What is in the store cannot be read; it was loaded again. */
   | 'CACHE_STORED_UNREADABLE'

@@ -8,8 +8,9 @@ import type { TagTable } from '../store/tag-table.js';
 import type { PendingInvalidations } from './pending-invalidations.js';
 
 /**
- * Where an invalidation stands: `'acknowledged'` once no reader can get the old value any more. `'pending'`: not in this
- * process any more, and the store that it shares with others could not be told yet; it will be as soon as it can.
+ * Where an invalidation stands. `'acknowledged'`: in force in this process, and in the store where others share the entry.
+ * `'pending'`: in force in this process, and the store could not be told. It is told again until it has heard, while the
+ * application runs; where it will not be, the fault that is told of it says so.
  */
 export type InvalidationOutcome = 'acknowledged' | 'pending';
 
@@ -59,12 +60,15 @@ export class Invalidator {
       await state.remote!.invalidate(id, atLeast);
       return 'acknowledged';
     } catch {
-      this.pending.add(state, id, atLeast);
+      const isToldAgain = this.pending.add(state, id, atLeast);
       const { entity, store } = state.policy;
+      const from = isToldAgain
+        ? 'It is told again until it has heard; other processes may serve the old value until then, at most for its ttl.'
+        : 'It will not be told again; other processes may serve the old value, at most for its ttl.';
       this.events.fault(
         'CACHE_INVALIDATION_PENDING',
         entity,
-        `An entry of '${entity}' was invalidated, and the store '${store}' could not be told. It is told again until it has heard; other processes may serve the old value until then, at most for its ttl.`,
+        `An entry of '${entity}' was invalidated, and the store '${store}' could not be told. ${from}`,
         trace,
       );
       return 'pending';

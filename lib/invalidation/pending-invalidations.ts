@@ -37,16 +37,17 @@ export class PendingInvalidations {
     return this.pending.size;
   }
 
-  add(state: EntityState, id: string, atLeast: Comparable | undefined): void {
+  /** Whether it will be sent again. */
+  add(state: EntityState, id: string, atLeast: Comparable | undefined): boolean {
     const { remote } = state;
     // After the end of the application nobody sends anything again.
-    if (remote === undefined || state.detour === 'closed') return;
+    if (remote === undefined || state.detour === 'closed') return false;
     const name = nameOf(state, id);
     const known = this.pending.get(name);
     if (known === undefined && this.pending.size >= MOST) {
       remote.shutOut();
       remote.quarantined.delete(id);
-      return;
+      return false;
     }
     this.pending.set(name, {
       state,
@@ -58,6 +59,7 @@ export class PendingInvalidations {
     });
     remote.quarantined.add(id);
     this.timer ??= this.after();
+    return true;
   }
 
   private after(): () => void {

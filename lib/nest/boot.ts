@@ -48,6 +48,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     const { types, faults: unbound } = this.binder.bindAll();
     const classes = this.binder.classes();
     this.interceptor.acceptances.register(classes);
+    const stores = await this.engine.checkStores();
     const faults = [
       ...checkOptions(MODULE_OPTIONS, this.options, place).faults,
       ...this.moduleTwice(),
@@ -58,13 +59,14 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
       ...this.contradictsStores(types),
       ...this.interceptor.acceptances.faults(classes),
       ...this.flushTargets.bindAll(types),
-      ...(await this.engine.checkStores()),
+      ...stores.faults,
     ];
     if (faults.length > 0) {
       // What was bound on the way may serve an application that does start.
       await this.engine.close();
       throw new CacheConfigurationError(faults);
     }
+    this.warnOfStores(stores.outOfReach);
     this.warnOfWorkers();
     this.warnOfCrashes();
     const policies = this.engine.entities.policies();
@@ -136,6 +138,14 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
         at: placeOf(binding),
         fix: "name the keys with `{ keys }` or `{ keysOf }`, or write `store: 'process'` in the contract.",
       }));
+  }
+
+  private warnOfStores(outOfReach: readonly string[]): void {
+    if (outOfReach.length === 0) return;
+    const names = outOfReach.map((name) => `'${name}'`).join(', ');
+    new Logger('CacheModule').warn(
+      `Out of reach: ${names}. The application starts without, each process asks its source for what is kept there, and uses it as soon as it is back.`,
+    );
   }
 
   private warnOfCrashes(): void {

@@ -9,6 +9,7 @@ import { EventSource } from '../events/event-source.js';
 import { channels } from '../events/events.js';
 import { Invalidator } from '../invalidation/invalidator.js';
 import { PendingInvalidations } from '../invalidation/pending-invalidations.js';
+import { EntryLoads } from '../read/entry-loads.js';
 import { FleetLoader } from '../read/fleet-loader.js';
 import { Freshness } from '../read/freshness.js';
 import { Keeper } from '../read/keeper.js';
@@ -26,7 +27,7 @@ import { makeVisible } from '../write/behind/visible.js';
 import { WriteBehind } from '../write/behind/write-behind.js';
 import { Writer } from '../write/writer.js';
 
-import { faultOf, type OpenStore } from './stores.js';
+import { checkStores, type CheckedStores, type OpenStore } from './stores.js';
 
 /** How long a flush at the end of the application waits after a failed attempt. */
 const RETRY_MS = 200;
@@ -97,7 +98,8 @@ export class Engine {
     const { background, events, invalidator } = this;
     const freshness = new Freshness(clock, this.tags);
     const fleet = new FleetLoader(clock, background, loader, invalidator, events);
-    this.reader = new Reader(clock, flights, freshness, loader, fleet, background, events);
+    const loads = new EntryLoads(flights, loader, fleet, background, events);
+    this.reader = new Reader(clock, freshness, loads, loader, fleet, events);
     this.writer = new Writer(flights, keeper, loader, this.invalidator);
   }
 
@@ -114,19 +116,10 @@ export class Engine {
     this.events.fault('CACHE_STORED_UNREADABLE', entity, message, undefined);
   }
 
-  /** What keeps the stores from doing what is asked of them. */
-  async checkStores(): Promise<Fault[]> {
-    const checked = await Promise.all(
-      [...this.stores].map(async ([name, { store }]) => {
-        try {
-          await store.check();
-          return [];
-        } catch (error) {
-          return [faultOf(error, `the store '${name}'`, 'CacheModule.forRoot()')];
-        }
-      }),
-    );
-    return [...this.storeFaults, ...checked.flat()];
+  /** What keeps the stores from doing what is asked of them, and which of them are not there yet. */
+  async checkStores(): Promise<CheckedStores> {
+    const { faults, outOfReach } = await checkStores(this.stores, this.background);
+    return { faults: [...this.storeFaults, ...faults], outOfReach };
   }
 
   /** Asked at the start, when the contracts are known: what is wrong with a part that is no part of `CacheModule`. */

@@ -138,7 +138,11 @@ export class EntityCache {
   }
 
   /**
-   * When it resolves, no call gets a value whose load began before it, loads under way included.
+   * When it resolves, no call in this process gets a value whose load began before it, loads under way included.
+   *
+   * Where processes share the entry and it is acknowledged, nothing of such a load is stored for others any more. In another
+   * process a call may still join a load that was under way there, or get the copy that it keeps where the contract bears
+   * that, at most for its ttl.
    *
    * `atLeast`: for entities with a `version`. A value that is there and as new stays; an older one is refused from now on.
    */

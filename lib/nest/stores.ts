@@ -1,8 +1,9 @@
 import { DEFAULT_STORE, PROCESS } from '../contract/policy.js';
-import { NAME } from '../contract/options.js';
+import { NAME } from '../contract/option.js';
 import type { Fault } from '../errors/configuration.error.js';
 import { show } from '../errors/wording.js';
 import type { CacheStore } from '../store/cache-store.js';
+import type { Background } from '../time/background.js';
 import type { StoreDefinition, StoreParts } from '../store/store-definition.js';
 
 export interface OpenStore {
@@ -63,8 +64,43 @@ export function openStores(
   return { stores: open, faults };
 }
 
+/** So long the start of an application waits for a store that says nothing. */
+const CHECK_WITHIN_MS = 15_000;
+
+export interface CheckedStores {
+  readonly faults: readonly Fault[];
+  /** Names of those that are not there yet. */
+  readonly outOfReach: readonly string[];
+}
+
+/** Asks the stores whether they can do what is needed. */
+export async function checkStores(
+  stores: ReadonlyMap<string, OpenStore>,
+  background: Background,
+): Promise<CheckedStores> {
+  const faults: Fault[] = [];
+  const outOfReach: string[] = [];
+  const checks = [...stores].map(async ([name, { store }]) => {
+    try {
+      const outcome = await within(background, store.check());
+      if (outcome !== 'ready') outOfReach.push(name);
+    } catch (error) {
+      faults.push(faultOf(error, `the store '${name}'`, 'CacheModule.forRoot()'));
+    }
+  });
+  await Promise.all(checks);
+  return { faults, outOfReach };
+}
+
+function within<T>(background: Background, check: Promise<T>): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const stop = background.after(CHECK_WITHIN_MS, () => resolve(undefined));
+    check.then(resolve, reject).finally(stop);
+  });
+}
+
 /** What a store says that cannot be used, in a report. */
-export function faultOf(error: unknown, owner: string, at: string): Fault {
+function faultOf(error: unknown, owner: string, at: string): Fault {
   const message = error instanceof Error ? error.message : String(error);
   const [problem, fix] = message.split('. Fix: ') as [string, string?];
   return {

@@ -38,16 +38,21 @@ export class LoadFrame {
   place: OriginCap | undefined;
   /** Other loads that the same call of a loader is for. */
   readonly peers: readonly LoadFrame[] = [];
+  /** Made for who asks for its signal, since few loaders do. */
+  private controller: AbortController | undefined;
+  private aborted: { readonly reason: unknown } | undefined;
 
   constructor(
     readonly state: EntityState,
     readonly id: string,
     readonly outer: LoadFrame | undefined,
-    signal: AbortSignal,
     held: () => unknown,
   ) {
+    const signal = () => this.signal();
     this.context = {
-      signal,
+      get signal() {
+        return signal();
+      },
       // Only for who asks: it may have to be copied.
       get stale() {
         return held();
@@ -56,6 +61,17 @@ export class LoadFrame {
       ttl: (ttl) => void (this.ttlMs = Math.min(this.ttlMs, checkedTtl(ttl))),
       tags: (...tags) => void this.tags.push(...tags),
     };
+  }
+
+  abort(reason: unknown): void {
+    this.aborted = { reason };
+    this.controller?.abort(reason);
+  }
+
+  private signal(): AbortSignal {
+    this.controller ??= new AbortController();
+    if (this.aborted !== undefined) this.controller.abort(this.aborted.reason);
+    return this.controller.signal;
   }
 }
 

@@ -1,7 +1,6 @@
 import type { Flight } from '../coordination/singleflight.js';
 import type { CacheRecord } from '../entry/record.js';
 import type { EventSource } from '../events/event-source.js';
-import { channels, type CacheEvents } from '../events/events.js';
 import type { Invalidator } from '../invalidation/invalidator.js';
 import type { Lease } from '../store/cache-store.js';
 import type { EntityState } from '../store/entity-state.js';
@@ -154,7 +153,7 @@ export class FleetLoader {
   private loadAlone({ state, id, flight, run, context, held }: Wanted): Promise<CacheRecord> {
     const nothing = () => undefined;
     const shared = {
-      store: (_: CacheRecord, keep: () => void) => keep(),
+      store: (_: CacheRecord, keep: () => void) => void keep(),
       leave: nothing,
       remove: nothing,
     };
@@ -166,13 +165,17 @@ export class FleetLoader {
     return {
       // Nobody waits for it: who asks meanwhile is told to wait for the lease.
       store: (record, keep) => {
-        const filled = remote.fill(lease, record, keep).then((outcome) => {
+        const stored = remote.fill(lease, record, keep);
+        const filled = stored.then((outcome) => {
           // The source lags: it is not asked again at once for what is there in a newer version.
           if (outcome === 'older version') state.coolDown.failed(id, this.clock.monotonic());
-          const told = outcome === 'voided' ? 'invalidated meanwhile' : outcome;
-          this.announce(state, id, context, told, record.bytes);
+          // What was there until now is not true any more, and the lease is still in force.
+          if (outcome === 'too large') this.drop(state, id, context);
         });
+        // Others would wait for its end.
+        filled.catch(() => this.background.track(remote.fail(lease, 0).catch(() => undefined)));
         this.unawaited(filled, wanted);
+        return stored;
       },
       leave: () => this.unawaited(remote.fail(lease, 0), wanted),
       remove: () => this.drop(state, id, context),
@@ -187,21 +190,6 @@ export class FleetLoader {
         resolve();
       };
       woken.then(wake, wake);
-    });
-  }
-
-  private announce(
-    { policy }: EntityState,
-    id: string,
-    context: CallContext | undefined,
-    outcome: CacheEvents['fill']['outcome'],
-    bytes: number,
-  ): void {
-    if (!channels.fill.hasSubscribers) return;
-    this.events.publish('fill', {
-      ...this.events.ofEntry(policy.entity, id, context),
-      outcome,
-      bytes,
     });
   }
 

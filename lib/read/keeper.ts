@@ -6,6 +6,7 @@ import { comparable, type Comparable } from '../entry/version.js';
 import { weightOf } from '../entry/weight.js';
 import type { EventSource, Trace } from '../events/event-source.js';
 import { channels, type CacheEvents } from '../events/events.js';
+import type { FillOutcome } from '../store/cache-store.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { TagTable } from '../store/tag-table.js';
 import type { Clock } from '../time/clock.js';
@@ -37,8 +38,11 @@ export interface Origin extends Begun {
 
 /** The right to store an entry where others see it. One of the three is called, once. */
 export interface SharedCopy {
-  /** `keep`: puts the record into the table of this process; called if the store has taken it. */
-  store(record: CacheRecord, keep: () => void): void;
+  /**
+   * `keep`: puts the record into the table of this process; called if the store has taken it. What became of it is told
+   * as an event; a failure, and nothing, is for who gave the right.
+   */
+  store(record: CacheRecord, keep: () => void): Promise<FillOutcome | 'too large'> | undefined;
   /** What came is not to be stored; what is there may stay. */
   leave(): void;
   /** What is there is not true any more. */
@@ -153,9 +157,16 @@ export class Keeper {
     } else if (state.remote === undefined) {
       this.announce(origin, state.table.set(id, record) ? 'stored' : 'too large', record.bytes);
     } else {
-      origin.shared?.store(record, () => {
+      const stored = origin.shared?.store(record, () => {
         if (origin.refused() === undefined) this.copy(state, id, record);
       });
+      stored?.then(
+        (outcome) => {
+          const told = outcome === 'voided' ? 'invalidated meanwhile' : outcome;
+          this.announce(origin, told, record.bytes);
+        },
+        () => undefined,
+      );
     }
   }
 

@@ -27,7 +27,6 @@ interface Attempt {
   readonly startedAt: number;
   readonly context: CallContext | undefined;
   readonly frame: LoadFrame;
-  readonly abort: AbortController;
   /** Set when its time is up: an error like that can also come from a load inside the loader. */
   timedOut: boolean;
 }
@@ -144,14 +143,13 @@ export class Loader {
     record = state.table.get(id),
   ): Attempt {
     const held = () => valueOf(record, state);
-    const abort = new AbortController();
-    const frame = new LoadFrame(state, id, loadAround(context), abort.signal, held);
+    const frame = new LoadFrame(state, id, loadAround(context), held);
     const startedAt = this.clock.monotonic();
-    return { state, id, startedAt, context, frame, abort, timedOut: false };
+    return { state, id, startedAt, context, frame, timedOut: false };
   }
 
   private inTime(attempt: Attempt, run: Load, around = attempt.context): Promise<unknown> {
-    const { state, frame, context, abort } = attempt;
+    const { state, frame, context } = attempt;
     const { loadTimeoutMs } = state.policy.read as ReadThroughPolicy;
     const { entity } = state.policy;
     return new Promise((resolve, reject) => {
@@ -159,7 +157,7 @@ export class Loader {
         const error = new CacheLoadTimeoutError(entity, loadTimeoutMs);
         frame.ended = attempt.timedOut = true;
         reject(error);
-        abort.abort(error);
+        frame.abort(error);
       });
       const settled = () => {
         frame.ended = true;

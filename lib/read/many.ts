@@ -102,7 +102,9 @@ class Batch {
 /** What is said during the load of several keys is said of each. */
 function together(contexts: readonly LoadContext[]): LoadContext {
   return {
-    signal: contexts[0]!.signal,
+    get signal() {
+      return contexts[0]!.signal;
+    },
     stale: undefined,
     skip: () => contexts.forEach((context) => context.skip()),
     ttl: (ttl) => contexts.forEach((context) => context.ttl(ttl)),

@@ -1,7 +1,5 @@
 import { NOTHING_CACHED } from '../contract/acceptance.js';
 import type { EntityKey } from '../contract/entity.js';
-import type { ReadThroughPolicy } from '../contract/policy.js';
-import type { Singleflight } from '../coordination/singleflight.js';
 import { copy } from '../entry/copy.js';
 import { idOf, isOwnId } from '../entry/key.js';
 import type { CacheRecord } from '../entry/record.js';
@@ -9,7 +7,6 @@ import type { EventSource } from '../events/event-source.js';
 import { channels, type CacheEvents } from '../events/events.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { RemoteTier } from '../store/remote-tier.js';
-import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
 import {
   accepted,
@@ -17,9 +14,9 @@ import {
   currentLoad,
   isFlushing,
   isOwnLoad,
-  loadAround,
   type CallContext,
 } from './call-context.js';
+import type { EntryLoads } from './entry-loads.js';
 import type { Freshness } from './freshness.js';
 import { LeftAlone, type FleetLoader, type Urgency } from './fleet-loader.js';
 import type { Load, Loader } from './loader.js';
@@ -40,11 +37,10 @@ export interface Held {
 export class Reader {
   constructor(
     private readonly clock: Clock,
-    private readonly flights: Singleflight,
     private readonly freshness: Freshness,
+    private readonly loads: EntryLoads,
     private readonly loader: Loader,
     private readonly fleet: FleetLoader,
-    private readonly background: Background,
     private readonly events: EventSource,
   ) {}
 
@@ -62,7 +58,7 @@ export class Reader {
     const record = this.freshness.usable(state, id, context, now);
     if (record === undefined) return this.miss(state, idOf(key, entity), load, context);
     if (this.freshness.isToBeRefreshed(state, record, now)) {
-      void this.refresh(state, id, load, context, now, record);
+      void this.loads.refresh(state, id, load, context, now, record);
     }
     return this.hit(state, id, record, load, context, now);
   }
@@ -100,7 +96,8 @@ export class Reader {
     { record }: Held,
   ): Promise<unknown> | undefined {
     const id = idOf(key, state.policy.entity);
-    return this.refresh(state, id, load, calls.getStore(), this.clock.monotonic(), record);
+    const now = this.clock.monotonic();
+    return this.loads.refresh(state, id, load, calls.getStore(), now, record);
   }
 
   /** What others have stored, if that answers the call. */
@@ -201,7 +198,7 @@ export class Reader {
       return this.load(state, id, load, context, held);
     }
     if (this.freshness.isToBeRefreshed(state, held, now)) {
-      void this.refresh(state, id, load, context, now, held);
+      void this.loads.refresh(state, id, load, context, now, held);
     }
     this.tellHit(state, id, held, context, now);
     return held.handOut === 'shared' ? held.value : this.handOut(state, id, held, load, context);
@@ -237,7 +234,7 @@ export class Reader {
       if (record !== undefined) return this.hit(state, id, record, load, context, now);
     }
     this.tellMiss(state, id, held, context);
-    const { flight, joined } = this.fly(state, id, load, context, now, held, urgency);
+    const { flight, joined } = this.loads.fly(state, id, load, context, now, held, urgency);
     return flight.then(
       (record) => {
         // What cannot be copied cannot be given to two.
@@ -250,69 +247,6 @@ export class Reader {
       },
       (error) => this.insteadOf(error, state, id, load, context, held, urgency),
     );
-  }
-
-  /** The one load of an entry: started, or joined if it is under way. */
-  private fly(
-    state: EntityState,
-    id: string,
-    load: Load,
-    context: CallContext | undefined,
-    now: number,
-    held: CacheRecord | null | undefined,
-    urgency: Urgency,
-  ): { flight: Promise<CacheRecord>; joined: boolean } {
-    const { entity } = state.policy;
-    this.leaveBehind(state, id, now);
-    // It waits for a batch, which waits for the load that this call is part of.
-    if (
-      state.loading.get(id)?.visit?.waits === true &&
-      state.pending?.closes(id) &&
-      loadAround(context) !== undefined
-    ) {
-      this.flights.poison(entity, id);
-    }
-    let joined = true;
-    const flight = this.flights.fly(entity, id, (flight) => {
-      joined = false;
-      const { remote } = state;
-      const loading =
-        remote === undefined
-          ? this.loader.load(state, id, flight, load, context)
-          : this.fleet.load({ state, remote, id, flight, run: load, context, held, urgency });
-      this.background.track(loading);
-      return loading;
-    });
-    if (joined && channels.join.hasSubscribers) {
-      this.events.publish('join', this.events.ofEntry(entity, id, context));
-    }
-    return { flight, joined };
-  }
-
-  /** A load past its time, which a stalled process could not end in time, is too old to be joined. */
-  private leaveBehind(state: EntityState, id: string, now: number): void {
-    const loading = state.loading.get(id);
-    if (loading === undefined) return;
-    const { loadTimeoutMs } = state.policy.read as ReadThroughPolicy;
-    if (now - loading.startedAt >= loadTimeoutMs) this.flights.poison(state.policy.entity, id);
-  }
-
-  /** Loads again behind the caller; once per key, and not while the key rests after a failure. */
-  private refresh(
-    state: EntityState,
-    id: string,
-    load: Load,
-    context: CallContext | undefined,
-    now: number,
-    held?: CacheRecord,
-  ): Promise<unknown> | undefined {
-    if (state.loading.get(id)?.flight.poisoned === false || state.coolDown.rests(id, now)) return;
-    if (isOwnLoad(context, state, id)) return;
-    const ignore = () => undefined;
-    // A failure has been told as an event, and the value it did not replace is still there.
-    const { flight } = this.fly(state, id, load, context, now, held, 'behind');
-    this.background.track(flight.then(ignore, ignore));
-    return flight;
   }
 
   /** What is served because loading failed; without it, the failure. */

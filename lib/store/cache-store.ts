@@ -94,10 +94,10 @@ export type FillOutcome = 'stored' | 'voided' | 'older version';
 export abstract class CacheStore {
   /**
    * Called when the application starts. Rejects if the store can never do what is asked of it here: the application does
-   * not start then. One that is only out of reach is used as soon as it is back.
+   * not start then. One that is only out of reach, or does not say within 15 seconds, is used as soon as it is back.
    */
-  check(): Promise<void> {
-    return Promise.resolve();
+  check(): Promise<'ready' | 'out of reach'> {
+    return Promise.resolve('ready');
   }
 
   /** Its time, in milliseconds, as far as this process knows it. */

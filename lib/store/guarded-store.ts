@@ -9,6 +9,7 @@ import type {
   LeaseTerms,
   StoredEntry,
 } from './cache-store.js';
+import { ReadTurns } from './read-turns.js';
 
 /** So many failures in a row, and nobody waits for the store any more. */
 const MOST_FAILURES = 5;
@@ -17,12 +18,6 @@ const PROBE_MS = 500;
 
 /** The store gave no answer in time, or failed, or is not asked just now. One for all: it is thrown by every call of an outage. */
 export const NO_STORE = new Error('the store is out of reach');
-
-interface Asked {
-  readonly entry: EntryName;
-  readonly resolve: (stored: StoredEntry | undefined) => void;
-  readonly reject: (error: unknown) => void;
-}
 
 interface Wait {
   readonly until: number;
@@ -39,9 +34,9 @@ export class GuardedStore {
   /** In the order of their deadlines, since all wait equally long: one timer serves them all. */
   private waits: Wait[] = [];
   private timer: (() => void) | undefined;
-  private turn: Asked[] | undefined;
-  /** How many there were in which entries were asked for. */
-  turns = 0;
+  private readonly reads = new ReadTurns((entries) =>
+    this.within(() => this.store.readAll(entries)),
+  );
   private failures = 0;
   private probeAt = 0;
   private closed = false;
@@ -58,18 +53,14 @@ export class GuardedStore {
     return this.store.now();
   }
 
-  /**
-   * The entry, however old. What is asked for in one turn of the event loop travels together: not at the end of the tick,
-   * since requests that came on several sockets would each send a command of their own then.
-   */
+  /** The entry, however old. */
   find(entry: EntryName): Promise<StoredEntry | undefined> {
-    return new Promise((resolve, reject) => {
-      if (this.turn === undefined) {
-        this.turn = [];
-        setImmediate(() => this.readTurn());
-      }
-      this.turn.push({ entry, resolve, reject });
-    });
+    return this.reads.find(entry);
+  }
+
+  /** How many turns there were in which entries were asked for. */
+  get turns(): number {
+    return this.reads.count;
   }
 
   lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
@@ -114,16 +105,6 @@ export class GuardedStore {
       };
       attempt(() => this.store.close()).then(done, done);
     });
-  }
-
-  private readTurn(): void {
-    const asked = this.turn!;
-    this.turn = undefined;
-    this.turns++;
-    this.within(() => this.store.readAll(asked.map(({ entry }) => entry))).then(
-      (all) => asked.forEach(({ resolve }, index) => resolve(all[index])),
-      (error: unknown) => asked.forEach(({ reject }) => reject(error)),
-    );
   }
 
   private within<T>(ask: () => Promise<T>, late?: (answer: T) => void): Promise<T> {

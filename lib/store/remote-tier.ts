@@ -1,5 +1,5 @@
 import type { Policy, ReadThroughPolicy } from '../contract/policy.js';
-import { decode, encode } from '../entry/codec.js';
+import { decode, encode, type Reader } from '../entry/codec.js';
 import { CacheRecord } from '../entry/record.js';
 import type { Comparable } from '../entry/version.js';
 import type { Clock } from '../time/clock.js';
@@ -32,6 +32,7 @@ export class RemoteTier {
   private readonly asked = new Map<string, Promise<CacheRecord | undefined>>();
   private turn = -1;
   private readonly schema: number;
+  private readonly decoding: Reader;
 
   constructor(
     private readonly store: GuardedStore,
@@ -41,6 +42,11 @@ export class RemoteTier {
     private readonly onUnreadable: () => void,
   ) {
     this.schema = policy.schema;
+    this.decoding = {
+      maxBytes: MOST_BYTES,
+      revives: policy.revive !== undefined,
+      weighs: this.read.maxBytes < Infinity,
+    };
   }
 
   /** Whether the store is not to be asked for an entry: it may have one that was invalidated here. */
@@ -133,12 +139,15 @@ export class RemoteTier {
     }
   }
 
-  /** A write of the entry begins. `withinMs`: how long it may take before others need not wait for it. */
+  /** A write of the entry begins. Others need wait for it no longer than for a load. */
   claim(id: string): Promise<Lease> {
     return this.store.claim(this.name(id), this.read.loadTimeoutMs + MARGIN_MS);
   }
 
-  /** Stores what was loaded or written under the lease. `keep`: as for {@link lease}, of what was stored. */
+  /**
+   * Stores what was loaded or written under the lease. `keep`: as for {@link lease}, of what was stored. Where it is too
+   * large, what was there until now is not true any more: who calls has to invalidate it, which ends the lease too.
+   */
   async fill(
     lease: Lease,
     record: CacheRecord,
@@ -158,10 +167,7 @@ export class RemoteTier {
   private async fillWith(lease: Lease, record: CacheRecord): Promise<FillOutcome | 'too large'> {
     const { value, loadedAt, softExpiry, loadMs, extras } = record;
     const payload = value === null ? undefined : encode(value, MOST_BYTES);
-    if (payload === 'too large') {
-      await this.store.invalidate(lease.entry);
-      return 'too large';
-    }
+    if (payload === 'too large') return payload;
     // From the grant on, not from now: a value that took long to load is not fresh for longer.
     const stored: StoredEntry = {
       payload,
@@ -221,15 +227,10 @@ export class RemoteTier {
 
   private recordOf(stored: StoredEntry, onUnreadable?: () => void): CacheRecord | undefined {
     if (stored.schema !== this.schema) return undefined;
-    const { maxBytes } = this.read;
     const sealed =
       stored.payload === undefined
         ? ({ value: null, handOut: 'shared', bytes: 0 } as const)
-        : decode(stored.payload, {
-            maxBytes: MOST_BYTES,
-            revives: this.policy.revive !== undefined,
-            weighs: maxBytes < Infinity,
-          });
+        : decode(stored.payload, this.decoding);
     if (typeof sealed === 'string') {
       onUnreadable?.();
       return undefined;

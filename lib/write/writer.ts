@@ -108,8 +108,12 @@ export class Writer {
   ): Promise<void> {
     const outcome = await this.invalidator.invalidate(state, id, begun.trace);
     if (outcome === 'pending' || state.detour !== undefined || value === undefined) return;
-    const claimed = remote.claim(id).catch(() => undefined);
-    await this.share({ state, begun, claimed }, id, value, said);
+    const lease = await remote.claim(id).catch(() => undefined);
+    if (lease === undefined) return;
+    const write = { state, begun, claimed: Promise.resolve(lease) };
+    const isShared = await this.share(write, id, value, said);
+    // Others who ask for the entry need not wait for what does not come.
+    if (!isShared) await remote.fail(lease, 0).catch(() => undefined);
   }
 
   /** Stores the value where others see it. False if it is not there: another write came between, or nobody answered. */
@@ -121,13 +125,11 @@ export class Writer {
   ): Promise<boolean> {
     const remote = state.remote!;
     const lease = await claimed;
-    let stored: Promise<boolean> | undefined;
+    let stored: ReturnType<SharedCopy['store']>;
     if (lease !== undefined) {
       const nothing = () => undefined;
       const shared: SharedCopy = {
-        store: (record, keep) => {
-          stored = remote.fill(lease, record, keep).then((outcome) => outcome === 'stored');
-        },
+        store: (record, keep) => (stored = remote.fill(lease, record, keep)),
         leave: nothing,
         remove: nothing,
       };
@@ -138,7 +140,7 @@ export class Writer {
       state.table.delete(id);
       this.keeper.keep(origin, value);
     }
-    return (stored ?? Promise.resolve(false)).catch(() => false);
+    return (await stored?.catch(() => undefined)) === 'stored';
   }
 
   private async invalidate(state: EntityState, id: string, trace?: Trace): Promise<void> {

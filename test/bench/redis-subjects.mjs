@@ -68,7 +68,8 @@ export const subjects = {
       read: library.readThrough({ ttl: SECONDS * 1000, jitter: 0 }),
       write: library.invalidate(),
     });
-    const store = redisStore({ url, deadline: '10s' });
+    // A busy machine is no outage, but where outages are measured.
+    const store = redisStore({ url, deadline: process.env.BENCH_DEADLINE ?? '10s' });
     const nest = await application(
       [],
       [

@@ -8,6 +8,8 @@ import codec from './codec.mjs';
 import hit from './hit.mjs';
 import redisHit from './redis-hit.mjs';
 import redisMiss from './redis-miss.mjs';
+import { report as reportOutages } from './redis-outage.mjs';
+import { report as reportStampedes } from './redis-stampede.mjs';
 import stampede from './stampede.mjs';
 import { subjects } from './subjects.mjs';
 import { Child, supportFor } from './support.mjs';
@@ -39,7 +41,11 @@ for (const [file, program] of Object.entries(programs)) {
 const inRedis = Object.entries({ 'redis-hit': redisHit, 'redis-miss': redisMiss }).filter(
   ([file]) => isWanted(file),
 );
-if (inRedis.length > 0) {
+const reports = Object.entries({
+  'redis-stampede': reportStampedes,
+  'redis-outage': reportOutages,
+}).filter(([file]) => isWanted(file));
+if (inRedis.length + reports.length > 0) {
   const { startRedis } = await supportFor('redis-server', 'redis-binaries');
   const redis = await startRedis();
   if (redis === undefined) {
@@ -47,6 +53,7 @@ if (inRedis.length > 0) {
   } else {
     process.env.BENCH_REDIS_URL = redis.url;
     for (const [file, program] of inRedis) await run(file, program);
+    for (const [, report] of reports) await report(redis);
     await redis.stop();
   }
 }

@@ -1,18 +1,16 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expectation } from '../../lib/contract/check-options.js';
+import type { Option, Options } from '../../lib/contract/option.js';
 import {
   CONTRACT_OPTIONS,
   LOCAL_TIER_OPTIONS,
   MODULE_OPTIONS,
   ORIGIN_OPTIONS,
   READ_THROUGH_OPTIONS,
-  RETRY_OPTIONS,
   STALE_WHILE_REVALIDATE_OPTIONS,
-  WRITE_BEHIND_OPTIONS,
-  type Option,
-  type Options,
 } from '../../lib/contract/options.js';
+import { RETRY_OPTIONS, WRITE_BEHIND_OPTIONS } from '../../lib/contract/write-behind-options.js';
 
 const page = join(import.meta.dirname, '..', '..', 'docs', 'options.md');
 

@@ -283,3 +283,27 @@ describe('the table of contracts', () => {
     await module.close();
   });
 });
+
+describe('stores that are out of reach when the application starts', () => {
+  it('are named in a warning, and do not keep it from starting, also if they never say so', async () => {
+    const said: string[] = [];
+    const warn = jest
+      .spyOn(Logger.prototype, 'warn')
+      .mockImplementation((message) => void said.push(String(message)));
+    const clock = new ManualClock();
+    const [away, silentOne, there] = [1, 2, 3].map(() => new MemoryStore(clock));
+    away!.check = async () => 'out of reach';
+    silentOne!.check = () => new Promise(() => undefined);
+    const stores = { durable: over(silentOne!), spare: over(there!) };
+    const starting = start({ namespace: 'shop', store: over(away!), stores }, clock);
+    let started: Awaited<typeof starting> | undefined;
+    void starting.then((all) => (started = all));
+    while (started === undefined) {
+      await new Promise(setImmediate);
+      clock.advance(1_000);
+    }
+    warn.mockRestore();
+    expect(said).toEqual([expect.stringMatching(/^Out of reach: 'default', 'durable'\. /)]);
+    await started.module.close();
+  });
+});

@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import type { EntryName, LeaseTerms } from '../../lib/store/cache-store.js';
 import { RedisStore, type RedisStoreOptions } from '../../lib/store/redis/redis-store.js';
 import { hasRedis } from '../support/redis-binaries.js';
+import { RedisProxy } from '../support/redis-proxy.js';
 import { startRedis, type TestRedis } from '../support/redis-server.js';
 
 jest.setTimeout(120_000);
@@ -142,7 +143,6 @@ const numbered = (id: unknown): EntryName => ({ entity: 'user', id: String(id) }
 
   it.each([
     ['full', ['CONFIG', 'SET', 'maxmemory', '1'], ['CONFIG', 'SET', 'maxmemory', '0']],
-    ['a replica', ['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE']],
     [
       'without its replicas',
       ['CONFIG', 'SET', 'min-replicas-to-write', '1'],
@@ -167,13 +167,54 @@ const numbered = (id: unknown): EntryName => ({ entity: 'user', id: String(id) }
     } finally {
       redis.cli(...end);
     }
-    // A connection to what was a replica is replaced.
-    await until(() => store.read(USER));
     const isFull = kind === 'full';
     expect((await store.read(USER)) === undefined).toBe(isFull);
     // Nobody waits for a lease whose holder could not use it.
     expect((await leased(store, numbered(8))).outcome).toBe(isFull ? 'granted' : 'held');
     expect((await leased(store, numbered(9))).outcome).toBe('granted');
+  });
+
+  it('that is a replica serves what it has, though connections to it are not replaced at each refusal', async () => {
+    const store = open();
+    await put(store);
+    redis.cli('REPLICAOF', '127.0.0.1', '1');
+    try {
+      await expect(leased(store, numbered(9))).rejects.toThrow();
+      await until(() => store.read(USER));
+      const connected = Number(redis.cli('INFO', 'stats').match(/connections_received:(\d+)/)![1]);
+      for (let i = 0; i < 10; i++) {
+        await expect(leased(store, numbered(`absent ${i}`))).rejects.toThrow();
+        await expect(store.invalidate(USER)).rejects.toThrow();
+        expect(text((await store.read(USER))?.payload)).toBe('value');
+        expect(await leased(store)).toMatchObject({ outcome: 'fresh' });
+      }
+      const now = Number(redis.cli('INFO', 'stats').match(/connections_received:(\d+)/)![1]);
+      // Who asks has a connection of his own.
+      expect(now - connected).toBe(1);
+    } finally {
+      redis.cli('REPLICAOF', 'NO', 'ONE');
+    }
+  });
+
+  it('that is a replica since a moment ago is left for what its address leads to now, also by who only reads', async () => {
+    const next = (await startRedis())!;
+    const proxy = await RedisProxy.before(redis.port);
+    try {
+      const store = open({ url: proxy.url });
+      await put(store);
+      // Connections that there are stay where they are.
+      redis.cli('REPLICAOF', '127.0.0.1', String(next.port));
+      proxy.port = next.port;
+      await until(async () => {
+        await store.read(numbered(9));
+        await leased(store, numbered(9));
+      });
+      expect(next.cli('EXISTS', `${namespace}:1:l:{user:9}`)).toBe('1');
+    } finally {
+      redis.cli('REPLICAOF', 'NO', 'ONE');
+      await proxy.close();
+      await next.stop();
+    }
   });
 
   it('counts what is none of its own as absent, and tells of it', async () => {

@@ -1,18 +1,11 @@
 import fc from 'fast-check';
 import { CacheLoadTimeoutError, entity, invalidate, readThrough } from 'nestjs-cache-contract';
-import {
-  CacheStore,
-  type EntryName,
-  type FillOutcome,
-  type Lease,
-  type LeaseAnswer,
-  type LeaseTerms,
-  type StoredEntry,
-} from '../../lib/store/cache-store.js';
+import type { CacheStore, FillOutcome, Lease, StoredEntry } from '../../lib/store/cache-store.js';
 import { testEngine } from '../support/engine.js';
 import { ManualClock } from '../support/manual-clock.js';
 import { MemoryStore } from '../support/memory-store/memory-store.js';
 import { holds } from '../support/property.js';
+import { RelayedStore, type Command } from '../support/relayed-store.js';
 import { repeatableRandom, UnreliableStore } from '../support/unreliable-store.js';
 
 const read = readThrough({ ttl: '1h', jitter: 0, loadTimeout: '3s' });
@@ -45,49 +38,17 @@ class Steps {
 }
 
 /** Commands and answers that overtake each other. */
-class SlowStore extends CacheStore {
+class SlowStore extends RelayedStore {
   constructor(
-    private readonly store: CacheStore,
+    store: CacheStore,
     private readonly steps: Steps,
   ) {
-    super();
+    super(store);
   }
 
-  override now(): number {
-    return this.store.now();
-  }
-
-  override read(entry: EntryName): Promise<StoredEntry | undefined> {
-    return this.slowly(() => this.store.read(entry));
-  }
-
-  override lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
-    return this.slowly(() => this.store.lease(entry, terms));
-  }
-
-  override fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome> {
-    return this.slowly(() => this.store.fill(lease, stored, keepMs));
-  }
-
-  override fail(lease: Lease, coolDownMs: number): Promise<void> {
-    return this.slowly(() => this.store.fail(lease, coolDownMs));
-  }
-
-  override claim(entry: EntryName, leaseMs: number): Promise<Lease> {
-    return this.slowly(() => this.store.claim(entry, leaseMs));
-  }
-
-  override invalidate(...args: Parameters<CacheStore['invalidate']>): Promise<void> {
-    return this.slowly(() => this.store.invalidate(...args));
-  }
-
-  override close(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  private async slowly<T>(command: () => Promise<T>): Promise<T> {
+  protected override async send<T>(_: Command, run: () => Promise<T>): Promise<T> {
     await this.steps.step();
-    const answer = command();
+    const answer = run();
     // Failures come late as well.
     await Promise.allSettled([answer]);
     await this.steps.step();

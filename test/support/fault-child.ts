@@ -1,20 +1,10 @@
-import { transformFile } from '@swc/core';
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-
-const root = join(import.meta.dirname, '../..');
+import { compile } from './compiled-lib.js';
 
 /** The applications under test/fault/apps, compiled, and the processes that run them. */
 export interface Processes {
@@ -72,18 +62,10 @@ export async function until<T>(
   throw new Error(`${what}: not within ${PATIENCE_MS} ms`);
 }
 
-/** What a process of its own runs knows nothing of how tests are compiled, and a fresh clone has no build. */
 export async function compileApps(): Promise<Processes> {
   const directory = mkdtempSync(join(tmpdir(), 'cache-fault-'));
   const code = join(directory, 'code');
-  await Promise.all([...sources()].map((path) => compile(path, code)));
-  const manifest = {
-    name: 'nestjs-cache-contract',
-    type: 'module',
-    exports: { '.': './lib/index.js', './redis': './lib/redis.js' },
-  };
-  writeFileSync(join(code, 'package.json'), JSON.stringify(manifest));
-  symlinkSync(join(root, 'node_modules'), join(code, 'node_modules'), 'dir');
+  await compile(['lib', 'test/fault/apps', 'test/support'], code);
   const running = new Map<Child, Promise<unknown>>();
   const stop = async () => {
     for (const child of running.keys()) child.kill('SIGKILL');
@@ -103,39 +85,6 @@ export async function compileApps(): Promise<Processes> {
       rmSync(directory, { recursive: true, force: true });
     },
   };
-}
-
-function* sources(): Iterable<string> {
-  for (const folder of ['lib', 'test/fault/apps', 'test/support']) {
-    for (const path of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
-      if (path.endsWith('.lua')) yield join(folder, path);
-      if (path.endsWith('.ts') && (folder !== 'test/support' || path.startsWith('fault-'))) {
-        yield join(folder, path);
-      }
-    }
-  }
-}
-
-async function compile(path: string, to: string): Promise<void> {
-  const target = join(to, path.replace(/\.ts$/, '.js'));
-  mkdirSync(dirname(target), { recursive: true });
-  if (path.endsWith('.lua')) return cpSync(join(root, path), target);
-  const { code } = await transformFile(join(root, path), {
-    swcrc: false,
-    configFile: false,
-    jsc: {
-      target: 'es2022',
-      keepClassNames: true,
-      parser: { syntax: 'typescript', decorators: true },
-      transform: {
-        legacyDecorator: true,
-        decoratorMetadata: true,
-        useDefineForClassFields: true,
-      },
-    },
-    module: { type: 'es6' },
-  });
-  writeFileSync(target, code);
 }
 
 function start(file: string, settings: object): [Child, Promise<unknown>] {

@@ -1,13 +1,14 @@
 import { setTimeout } from 'node:timers/promises';
-import {
+import type {
   CacheStore,
-  type EntryName,
-  type FillOutcome,
-  type Lease,
-  type LeaseAnswer,
-  type LeaseTerms,
-  type StoredEntry,
-} from 'nestjs-cache-contract';
+  EntryName,
+  FillOutcome,
+  Lease,
+  LeaseAnswer,
+  LeaseTerms,
+  StoredEntry,
+} from '../../lib/store/cache-store.js';
+import { RelayedStore, type Command } from './relayed-store.js';
 
 /** Up to so long, or not at all. */
 export async function pause(mostMs: number): Promise<void> {
@@ -15,36 +16,28 @@ export async function pause(mostMs: number): Promise<void> {
 }
 
 /** A store on the way to which, and on the way back, everything may take its time. */
-export class WatchedStore extends CacheStore {
-  /** Reads that were answered. */
+export class WatchedStore extends RelayedStore {
+  /** Entries that were asked for and answered. */
   reads = 0;
   /** How often somebody had to wait for a load elsewhere, and how often he was woken. */
   readonly waits = { begun: 0, woken: 0 };
 
   constructor(
-    protected readonly store: CacheStore,
+    store: CacheStore,
     private readonly mostMs: number,
     private readonly onSend: () => void,
   ) {
-    super();
+    super(store);
   }
 
-  override check(): Promise<void> {
-    return this.store.check();
-  }
-
-  override now(): number {
-    return this.store.now();
-  }
-
-  override async read(entry: EntryName): Promise<StoredEntry | undefined> {
-    const stored = await this.send(() => this.store.read(entry));
-    this.reads++;
+  override async readAll(entries: readonly EntryName[]): ReturnType<CacheStore['readAll']> {
+    const stored = await super.readAll(entries);
+    this.reads += entries.length;
     return stored;
   }
 
   override async lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
-    const answer = await this.send(() => this.store.lease(entry, terms));
+    const answer = await super.lease(entry, terms);
     if (answer.outcome === 'held') {
       this.waits.begun++;
       void answer.woken.then(() => this.waits.woken++);
@@ -52,29 +45,9 @@ export class WatchedStore extends CacheStore {
     return answer;
   }
 
-  override fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome> {
-    return this.send(() => this.store.fill(lease, stored, keepMs));
-  }
-
-  override fail(lease: Lease, coolDownMs: number): Promise<void> {
-    return this.send(() => this.store.fail(lease, coolDownMs));
-  }
-
-  override claim(entry: EntryName, leaseMs: number): Promise<Lease> {
-    return this.send(() => this.store.claim(entry, leaseMs));
-  }
-
-  override invalidate(...args: Parameters<CacheStore['invalidate']>): Promise<void> {
-    return this.send(() => this.store.invalidate(...args));
-  }
-
-  override close(): Promise<void> {
-    return this.store.close();
-  }
-
-  private async send<T>(command: () => Promise<T>): Promise<T> {
+  protected override async send<T>(_: Command, run: () => Promise<T>): Promise<T> {
     await pause(this.mostMs);
-    const answer = command();
+    const answer = run();
     this.onSend();
     const answered = await answer;
     await pause(this.mostMs);

@@ -29,7 +29,10 @@ export class RedisProxy {
   private late: Buffer[] = [];
   private readonly acceptor = createServer((client) => this.accept(client));
 
-  private constructor(private readonly port: number) {}
+  private constructor(
+    /** Where what connects from now on gets to. */
+    public port: number,
+  ) {}
 
   static async before(port: number): Promise<RedisProxy> {
     const proxy = new RedisProxy(port);

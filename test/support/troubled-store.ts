@@ -1,14 +1,4 @@
-import {
-  CacheStore,
-  type EntryName,
-  type FillOutcome,
-  type Lease,
-  type LeaseAnswer,
-  type LeaseTerms,
-  type StoredEntry,
-} from '../../lib/store/cache-store.js';
-
-export type Command = 'read' | 'lease' | 'fill' | 'fail' | 'claim' | 'invalidate';
+import { RelayedStore, type Command } from './relayed-store.js';
 
 /**
  * - `'held up'`: waits for {@link TroubledStore.deliver} on its way there;
@@ -22,16 +12,12 @@ export type Trouble = 'held up' | 'answered late' | 'lost' | 'rejected' | 'throw
 const ALL: readonly Command[] = ['read', 'lease', 'fill', 'fail', 'claim', 'invalidate'];
 
 /** The way of one process to a store that others share, where a test decides what happens on it. */
-export class TroubledStore extends CacheStore {
+export class TroubledStore extends RelayedStore {
   /** Everything that was asked, in order. */
   readonly asked: Command[] = [];
   closed = 0;
   private readonly troubles = new Map<Command, Trouble>();
   private readonly late: (() => void)[] = [];
-
-  constructor(private readonly store: CacheStore) {
-    super();
-  }
 
   /** From now on; all commands if none are named. */
   has(trouble: Trouble, commands = ALL): void {
@@ -48,40 +34,12 @@ export class TroubledStore extends CacheStore {
     await new Promise(setImmediate);
   }
 
-  override now(): number {
-    return this.store.now();
-  }
-
-  override read(entry: EntryName): Promise<StoredEntry | undefined> {
-    return this.send('read', () => this.store.read(entry));
-  }
-
-  override lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
-    return this.send('lease', () => this.store.lease(entry, terms));
-  }
-
-  override fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome> {
-    return this.send('fill', () => this.store.fill(lease, stored, keepMs));
-  }
-
-  override fail(lease: Lease, coolDownMs: number): Promise<void> {
-    return this.send('fail', () => this.store.fail(lease, coolDownMs));
-  }
-
-  override claim(entry: EntryName, leaseMs: number): Promise<Lease> {
-    return this.send('claim', () => this.store.claim(entry, leaseMs));
-  }
-
-  override invalidate(...args: Parameters<CacheStore['invalidate']>): Promise<void> {
-    return this.send('invalidate', () => this.store.invalidate(...args));
-  }
-
   override close(): Promise<void> {
     this.closed++;
     return Promise.resolve();
   }
 
-  private send<T>(command: Command, run: () => Promise<T>): Promise<T> {
+  protected override send<T>(command: Command, run: () => Promise<T>): Promise<T> {
     this.asked.push(command);
     switch (this.troubles.get(command)) {
       case 'lost':

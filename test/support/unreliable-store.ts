@@ -1,12 +1,5 @@
-import {
-  CacheStore,
-  type EntryName,
-  type FillOutcome,
-  type Lease,
-  type LeaseAnswer,
-  type LeaseTerms,
-  type StoredEntry,
-} from '../../lib/store/cache-store.js';
+import type { CacheStore } from '../../lib/store/cache-store.js';
+import { RelayedStore, type Command } from './relayed-store.js';
 
 /** Half of all that is sent arrives and is answered. */
 const FATES = [
@@ -21,47 +14,15 @@ const FATES = [
  * A store behind a bad connection: commands are lost, or their answers are, or they take effect long after they were
  * given up, or for a second time. Every command settles at once, so that a history can go on.
  */
-export class UnreliableStore extends CacheStore {
+export class UnreliableStore extends RelayedStore {
   private readonly underWay: (() => Promise<unknown>)[] = [];
 
   /** `random`: at least 0, less than 1. */
   constructor(
-    private readonly store: CacheStore,
+    store: CacheStore,
     private readonly random: () => number,
   ) {
-    super();
-  }
-
-  override now(): number {
-    return this.store.now();
-  }
-
-  override read(entry: EntryName): Promise<StoredEntry | undefined> {
-    return this.send(() => this.store.read(entry));
-  }
-
-  override lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
-    return this.send(() => this.store.lease(entry, terms));
-  }
-
-  override fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome> {
-    return this.send(() => this.store.fill(lease, stored, keepMs));
-  }
-
-  override fail(lease: Lease, coolDownMs: number): Promise<void> {
-    return this.send(() => this.store.fail(lease, coolDownMs));
-  }
-
-  override claim(entry: EntryName, leaseMs: number): Promise<Lease> {
-    return this.send(() => this.store.claim(entry, leaseMs));
-  }
-
-  override invalidate(...args: Parameters<CacheStore['invalidate']>): Promise<void> {
-    return this.send(() => this.store.invalidate(...args));
-  }
-
-  override close(): Promise<void> {
-    return this.store.close();
+    super(store);
   }
 
   /** Some of what is late arrives now, in any order. */
@@ -72,12 +33,12 @@ export class UnreliableStore extends CacheStore {
     }
   }
 
-  private async send<T>(command: () => Promise<T>): Promise<T> {
+  protected override async send<T>(_: Command, run: () => Promise<T>): Promise<T> {
     await this.deliver();
     const fate = FATES[Math.floor(this.random() * FATES.length)]!;
-    if (fate === 'late' || fate === 'sent twice') this.underWay.push(command);
-    if (fate === 'fine' || fate === 'sent twice') return command();
-    if (fate === 'answer lost') await command();
+    if (fate === 'late' || fate === 'sent twice') this.underWay.push(run);
+    if (fate === 'fine' || fate === 'sent twice') return run();
+    if (fate === 'answer lost') await run();
     throw new Error(`no answer: ${fate}`);
   }
 }

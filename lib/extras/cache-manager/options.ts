@@ -1,4 +1,4 @@
-import type { Options } from '../../contract/options.js';
+import type { Option } from '../../contract/option.js';
 import type { Duration } from '../../time/duration.js';
 
 export interface CacheManagerOptions {
@@ -39,7 +39,7 @@ export const CACHE_MANAGER_OPTIONS = {
     meaning:
       'What `wrap` finds that is fresh for less than this is loaded again behind the caller.',
   },
-} as const satisfies { readonly [option in keyof Required<CacheManagerOptions>]: Options[string] };
+} as const satisfies { readonly [option in keyof Required<CacheManagerOptions>]: Option };
 
 /** Where that is stated here which is an option in cache-manager. */
 export const STATED_ELSEWHERE: { readonly [option: string]: string } = {

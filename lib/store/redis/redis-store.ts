@@ -96,27 +96,26 @@ export class RedisStore extends CacheStore {
     return this.time.now();
   }
 
-  /** Calls `listener` whenever it is connected, for the first time or again; at once if it is now. */
-  onReady(listener: () => void): void {
-    this.connection.onReady(listener);
-  }
-
   /**
    * Whether this Redis can do what is needed, and this user may.
    *
+   * @returns 'out of reach' if it gives no answer, and that is borne
    * @throws {CacheRedisError} CACHE_REDIS_TOO_OLD, CACHE_REDIS_NOT_ALLOWED, CACHE_REDIS_REFUSED
    * @throws {NoAnswerError} if it is out of reach, and that is not borne
    */
-  override async check(): Promise<void> {
+  override async check(): Promise<'ready' | 'out of reach'> {
     const { commands, subscriber, namespace } = this;
+    let outcome: 'ready' | 'out of reach' = 'ready';
     try {
       await checkCapabilities(commands, subscriber, namespace, this.keys.probe(newToken()));
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
       if (!this.startWithout) throw outOfReach(error);
+      outcome = 'out of reach';
     }
     // So that who waits for the very first load can be woken.
     this.waiters.open();
+    return outcome;
   }
 
   override async read(entry: EntryName): Promise<StoredEntry | undefined> {

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { writeTogether } from '../../connection/write-together.js';
 import type { LuaScript } from '../../connection/lua-script.js';
 import type { RedisConnection } from '../../connection/redis-connection.js';
 import { meaningOf, NoAnswerError } from '../../connection/redis.error.js';
@@ -102,6 +103,7 @@ export class StoreCommands {
       if (client.status !== 'ready') await this.connection.connect();
       if (!isConnected(client)) throw new Error('the connection is being ended');
       sent = true;
+      writeTogether(client.stream);
       return await command(client);
     } catch (error) {
       const answered = error instanceof Error && error.name === 'ReplyError';

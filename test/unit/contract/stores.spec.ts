@@ -147,6 +147,8 @@ describe('the worst case where processes share entries', () => {
     expect(modes(contract)).toEqual({
       'changed here': 0,
       'changed elsewhere': 3_000,
+      'writer dies': 60_000,
+      'store fails over': 60_000,
       'store out of reach': 60_000,
     });
     expect(faultsOf(contract)).toEqual([]);
@@ -170,6 +172,8 @@ describe('the worst case where processes share entries', () => {
     expect(modes(base)).toEqual({
       'changed here': 0,
       'changed elsewhere': 60_000,
+      'writer dies': 60_000,
+      'store fails over': 60_000,
       'store out of reach': 60_000,
     });
   });

@@ -104,6 +104,17 @@ describe.each(Object.entries(KINDS))('CACHE_MANAGER in several processes, %s', (
     },
   );
 
+  it('lets nobody wait for a value that cannot be kept', async () => {
+    const { processes } = caches(2);
+    const [one, other] = processes as [Process, Process];
+    await one.cache.set('a', 'old');
+    await one.cache.set('a', () => 'a function');
+    await one.cache.set('b', 'x'.repeat(5 * 2 ** 20));
+    // The time stands still here: who waited for the lease would wait for ever.
+    expect(await other.cache.wrap('a', () => 'loaded')).toBe('loaded');
+    expect(await other.cache.wrap('b', () => 'loaded')).toBe('loaded');
+  });
+
   it('goes on without the store: nobody here gets the old value, and false says that others may', async () => {
     const { processes, pass } = caches(2);
     const [one, other] = processes as [Process, Process];

@@ -134,7 +134,7 @@ describe('an invalidation that the store does not acknowledge', () => {
 
   it('keeps no application from closing, nor is it sent after that', async () => {
     const { clock, processes, pass, underWay } = fleet(1);
-    const [{ way, engine, invalidate: drop }] = processes as [(typeof processes)[0]];
+    const [{ way, engine, invalidate: drop, warnings }] = processes as [(typeof processes)[0]];
     way.has('lost', ['invalidate']);
     const outcome = drop(Users, 'a');
     await settled();
@@ -142,6 +142,9 @@ describe('an invalidation that the store does not acknowledge', () => {
     await pass(100);
     await closed;
     expect(await outcome).toBe('pending');
+    expect(warnings).toEqual([
+      "[CACHE_INVALIDATION_PENDING] An entry of 'user' was invalidated, and the store 'default' could not be told. It will not be told again; other processes may serve the old value, at most for its ttl. Further ones are only told as 'fault' events.",
+    ]);
     expect([underWay(), clock.pending]).toEqual([0, 0]);
   });
 });

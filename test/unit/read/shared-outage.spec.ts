@@ -78,7 +78,7 @@ describe('a store that fails', () => {
     expect(load.runs).toBe(1);
   });
 
-  it('only at storing: the value is the caller’s, and the failure is told', async () => {
+  it('only at storing: the value is the caller’s, the failure is told, and nobody waits for a lease that is of no use', async () => {
     const { processes } = fleet(2);
     const [first, second] = processes;
     first!.way.has('rejected', ['fill']);
@@ -88,6 +88,10 @@ describe('a store that fails', () => {
     });
     expect(faults.map(({ code }) => code)).toEqual(['CACHE_STORE_OUT_OF_REACH']);
     expect(await second!.peek(Users, 'a')).toBeUndefined();
+    const load = source();
+    expect(await second!.read(Users, 'a', load)).toBe(1);
+    await settled();
+    expect(await first!.peek(Users, 'a')).toBe(1);
   });
 
   it('only at giving a lease back: that is told too', async () => {

@@ -214,6 +214,25 @@ describe('a value that is not stored', () => {
     expect(clock.monotonic()).toBe(61_000);
   });
 
+  it('is one of more than 4 MiB, and the store is told again that what was there goes, until it has heard', async () => {
+    const { clock, processes, pass } = fleet(2);
+    const [first, second] = processes;
+    await second!.read(Things, 'a', async () => 'old');
+    clock.advance(60_000);
+    first!.way.has('rejected', ['invalidate']);
+    await first!.read(Things, 'a', async () => 'x'.repeat(4 * 1024 * 1024));
+    await settled();
+    // Until it has heard, this process does not ask it.
+    first!.way.asked.length = 0;
+    await first!.read(Things, 'a', source());
+    expect(first!.way.asked).toEqual([]);
+    first!.way.recovers();
+    await pass(500);
+    expect(first!.way.asked).toEqual(['invalidate']);
+    expect(await first!.read(Things, 'a', async () => 'new')).toBe('new');
+    expect(await second!.read(Things, 'a', source())).toBe('new');
+  });
+
   it('is stored for a shorter time, where its loader says so', async () => {
     const { clock, processes } = fleet(2);
     await processes[0]!.read(Things, 'a', async () => (currentLoad().ttl('2s'), 'short'));

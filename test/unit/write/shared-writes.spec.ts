@@ -87,6 +87,21 @@ describe('@WriteThrough', () => {
     for (const { read } of processes) expect(await read(Users, 'a', source())).toBe('new');
   });
 
+  it('tells what became of its value, as a load does', async () => {
+    const { processes, hosts } = services();
+    const fills = await told('fill', async () => {
+      await hosts[0]!.save('a', 'new');
+      const gate = deferred<void>();
+      hosts[1]!.gate = gate.promise;
+      const late = hosts[1]!.save('a', 'newer');
+      await settled();
+      await processes[0]!.invalidate(Users, 'a');
+      gate.resolve();
+      await late;
+    });
+    expect(fills.map(({ outcome }) => outcome)).toEqual(['stored', 'invalidated meanwhile']);
+  });
+
   it('leaves what is there until it has settled, because the write may still fail', async () => {
     const { processes, hosts } = services();
     await processes[0]!.read(Users, 'a', async () => 'old');

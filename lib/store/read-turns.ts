@@ -1,0 +1,67 @@
+import type { EntryName, StoredEntry } from './cache-store.js';
+
+/** So many questions are under way at a time: enough to keep a store busy, and no more that one that hangs may hold. */
+const MOST_UNDER_WAY = 4;
+
+interface Asked {
+  readonly entry: EntryName;
+  readonly resolve: (stored: StoredEntry | undefined) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Entries that are asked for in one turn of the event loop travel together: not at the end of the tick, since requests
+ * that came on several sockets would each send a command of their own then. While enough is under way, turns become one.
+ */
+export class ReadTurns {
+  /** How many there were. */
+  count = 0;
+  private turn: Asked[] | undefined;
+  private underWay = 0;
+  private isDue = false;
+
+  constructor(
+    private readonly read: (
+      entries: readonly EntryName[],
+    ) => Promise<readonly (StoredEntry | undefined)[]>,
+  ) {}
+
+  find(entry: EntryName): Promise<StoredEntry | undefined> {
+    return new Promise((resolve, reject) => {
+      if (this.turn === undefined) {
+        this.turn = [];
+        setImmediate(() => this.send());
+      }
+      this.turn.push({ entry, resolve, reject });
+    });
+  }
+
+  private send(): void {
+    this.isDue = this.underWay === MOST_UNDER_WAY;
+    if (this.isDue) return;
+    const asked = this.end();
+    this.underWay++;
+    const entries = asked.map(({ entry }) => entry);
+    this.read(entries).then(
+      (all) => {
+        this.underWay--;
+        asked.forEach(({ resolve }, index) => resolve(all[index]));
+        if (this.isDue) this.send();
+      },
+      (error: unknown) => {
+        this.underWay--;
+        // Who has waited for these to be answered has waited long enough.
+        if (this.isDue) asked.push(...this.end());
+        this.isDue = false;
+        for (const { reject } of asked) reject(error);
+      },
+    );
+  }
+
+  private end(): Asked[] {
+    const asked = this.turn!;
+    this.turn = undefined;
+    this.count++;
+    return asked;
+  }
+}

@@ -1,0 +1,80 @@
+import type { EntryName, StoredEntry } from '../../../lib/store/cache-store.js';
+import { ReadTurns } from '../../../lib/store/read-turns.js';
+
+const settled = () => new Promise(setImmediate);
+const named = (id: string): EntryName => ({ entity: 'profile', id });
+
+/** What is asked of the store waits until the test answers it, the first first. */
+function setUp() {
+  const asked: string[][] = [];
+  const open: {
+    entries: readonly EntryName[];
+    resolve: (all: StoredEntry[]) => void;
+    reject: (error: unknown) => void;
+  }[] = [];
+  const turns = new ReadTurns((entries) => {
+    asked.push(entries.map(({ id }) => id));
+    return new Promise((resolve, reject) => open.push({ entries, resolve, reject }));
+  });
+  const find = (id: string) =>
+    turns.find(named(id)).then(
+      (stored) => stored as unknown,
+      () => 'failed',
+    );
+  const answer = async () => {
+    const { entries, resolve } = open.shift()!;
+    resolve(entries.map(({ id }) => id as never));
+    await settled();
+  };
+  const fail = async () => {
+    open.shift()!.reject(new Error('connection reset'));
+    await settled();
+  };
+  /** One turn each. */
+  const inTurns = async (...ids: string[]) => {
+    const found: Promise<unknown>[] = [];
+    for (const id of ids) {
+      found.push(find(id));
+      await settled();
+    }
+    return found;
+  };
+  return { turns, asked, find, answer, fail, inTurns };
+}
+
+describe('entries that are asked for', () => {
+  it('in one turn travel together, and each gets its own', async () => {
+    const { asked, find, answer, turns } = setUp();
+    const found = [find('1'), find('2'), find('1')];
+    await settled();
+    expect(asked).toEqual([['1', '2', '1']]);
+    await answer();
+    expect(await Promise.all(found)).toEqual(['1', '2', '1']);
+    expect(turns.count).toBe(1);
+  });
+
+  it('while four turns wait for their answers become one turn, which goes when one of those is answered', async () => {
+    const { asked, answer, inTurns } = setUp();
+    const found = await inTurns('1', '2', '3', '4', '5', '6', '7');
+    expect(asked).toEqual([['1'], ['2'], ['3'], ['4']]);
+    await answer();
+    expect(asked.slice(4)).toEqual([['5', '6', '7']]);
+    for (let i = 0; i < 4; i++) await answer();
+    expect(await Promise.all(found)).toEqual(['1', '2', '3', '4', '5', '6', '7']);
+    void (await inTurns('8', '9'));
+    expect(asked.slice(5)).toEqual([['8'], ['9']]);
+  });
+
+  it('behind those that fail fail with them, and are not sent: they have waited long enough', async () => {
+    const { asked, fail, answer, inTurns } = setUp();
+    const found = await inTurns('1', '2', '3', '4', '5', '6');
+    await fail();
+    expect(await Promise.all([found[0], found[4], found[5]])).toEqual(Array(3).fill('failed'));
+    expect(asked).toHaveLength(4);
+    const later = await inTurns('7');
+    expect(asked.slice(4)).toEqual([['7']]);
+    for (let i = 0; i < 4; i++) await answer();
+    expect(await later[0]).toBe('7');
+    expect(await Promise.all(found.slice(1, 4))).toEqual(['2', '3', '4']);
+  });
+});
