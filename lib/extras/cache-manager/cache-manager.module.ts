@@ -4,7 +4,6 @@ import {
   type ConfigurableModuleAsyncOptions,
   type DynamicModule,
 } from '@nestjs/common';
-import { checkOptions } from '../../contract/check-options.js';
 import { isEntity, type Entity } from '../../contract/entity.js';
 import type { ReadThroughPolicy } from '../../contract/policy.js';
 import { CacheUsageError } from '../../errors/cache.error.js';
@@ -15,7 +14,7 @@ import { INTERCEPTOR } from '../../nest/decorate.js';
 import type { Engine } from '../../nest/engine.js';
 import { formatDuration } from '../../time/duration.js';
 import { Cache, type Standards } from './cache.js';
-import { CACHE_MANAGER_OPTIONS, STATED_ELSEWHERE, type CacheManagerOptions } from './options.js';
+import { checkManagerOptions, type CacheManagerOptions } from './options.js';
 
 /** The token of @nestjs/cache-manager: what is injected by it stays as it is. */
 export const CACHE_MANAGER = 'CACHE_MANAGER';
@@ -69,19 +68,13 @@ function createCache(
 ): Cache {
   engine.entities.register(entity, PLACE);
   const at = isEntity(entity) ? `${PLACE} with entity '${entity.name}'` : PLACE;
-  const place = { owner: 'CacheManagerModule', path: '', at };
-  const { known, faults } = checkOptions(CACHE_MANAGER_OPTIONS, options, place);
+  const { known, faults } = checkManagerOptions(options, at);
   const standards: Standards = known;
   engine.checkAtStart(() => [
-    ...faults.map(withOwnFix),
+    ...faults,
     ...(isEntity(entity) ? contradictions(engine, entity, standards, at) : []),
   ]);
   return new Cache(engine, entity, standards);
-}
-
-function withOwnFix(fault: Fault): Fault {
-  const [, option = ''] = /has no option `(\w+)`/.exec(fault.problem) ?? [];
-  return { ...fault, fix: STATED_ELSEWHERE[option] ?? fault.fix };
 }
 
 function contradictions(

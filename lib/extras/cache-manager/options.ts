@@ -1,4 +1,6 @@
+import { checkOptions } from '../../contract/check-options.js';
 import type { Option } from '../../contract/option.js';
+import type { Fault } from '../../errors/configuration.error.js';
 import type { Duration } from '../../time/duration.js';
 
 export interface CacheManagerOptions {
@@ -42,7 +44,7 @@ export const CACHE_MANAGER_OPTIONS = {
 } as const satisfies { readonly [option in keyof Required<CacheManagerOptions>]: Option };
 
 /** Where that is stated here which is an option in cache-manager. */
-export const STATED_ELSEWHERE: { readonly [option: string]: string } = {
+const STATED_ELSEWHERE: { readonly [option: string]: string } = {
   stores:
     'name where entries are kept in CacheModule.forRoot({ store }), and in the contract of the entity with `store`.',
   namespace: 'write it in CacheModule.forRoot({ namespace }).',
@@ -50,3 +52,21 @@ export const STATED_ELSEWHERE: { readonly [option: string]: string } = {
   nonBlocking: 'remove it: nobody waits for a store longer than its deadline.',
   refreshAllStores: 'remove it: a refreshed value is kept wherever the entity is.',
 };
+
+/** The options in milliseconds, and what is wrong with them. */
+export function checkManagerOptions(given: unknown, at: string): ReturnType<typeof checkOptions> {
+  const owner = 'CacheManagerModule';
+  const place = { owner, path: '', at };
+  if (typeof given !== 'object' || given === null) {
+    return checkOptions(CACHE_MANAGER_OPTIONS, given, place);
+  }
+  const own = Object.entries(given).filter(([name]) => !Object.hasOwn(STATED_ELSEWHERE, name));
+  const { known, faults } = checkOptions(CACHE_MANAGER_OPTIONS, Object.fromEntries(own), place);
+  const elsewhere = Object.keys(given)
+    .filter((name) => Object.hasOwn(STATED_ELSEWHERE, name))
+    .map((name): Fault => {
+      const problem = `${owner} has no option \`${name}\`.`;
+      return { code: 'CACHE_OPTION_UNKNOWN', problem, at, fix: STATED_ELSEWHERE[name]! };
+    });
+  return { known, faults: [...faults, ...elsewhere] };
+}

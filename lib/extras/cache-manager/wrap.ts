@@ -27,13 +27,21 @@ export interface Wrap {
   <T>(key: string, load: () => T | Promise<T>, options: WrapOptions<T>): Promise<T>;
 }
 
-/** What the two forms of the call say. */
+/**
+ * What the two forms of the call say.
+ *
+ * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID, so that nothing is loaded for a call that cannot be meant
+ */
 export function wrapOptions<T>(
   third: OfValue<T> | (WrapOptions<T> & { raw?: true }) | undefined,
   fourth: OfValue<T> | undefined,
 ): WrapOptions<T> & { raw?: true } {
-  if (typeof third === 'object' && third !== null) return third;
-  return { ttl: third, refreshThreshold: fourth };
+  const isObject = typeof third === 'object' && third !== null;
+  const options = isObject ? third : { ttl: third, refreshThreshold: fourth };
+  const { ttl, refreshThreshold } = options;
+  if (typeof ttl !== 'function') given(ttl, 'a ttl');
+  if (typeof refreshThreshold !== 'function') given(refreshThreshold, 'a refreshThreshold');
+  return options;
 }
 
 /**
@@ -46,27 +54,34 @@ export function keptFor<T>(
   value: T,
   standard: number | undefined,
 ): number {
-  const ms: unknown = (typeof asked === 'function' ? asked(value) : asked) ?? standard;
+  const ms = given(told(asked, value), 'a ttl') ?? standard;
   // cache-manager keeps for ever what has no ttl, or one of 0. Here the contract is the bound of both.
-  if (ms === undefined || ms === 0) return Infinity;
-  return milliseconds(ms, 'a ttl');
+  return ms === undefined || ms === 0 ? Infinity : ms;
 }
 
-/** `undefined`: it is not loaded again before it expires. */
+/**
+ * `undefined`: it is not loaded again before it expires.
+ *
+ * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID
+ */
 export function thresholdOf<T>(
   asked: OfValue<T> | undefined,
   value: T,
   standard: number | undefined,
 ): number | undefined {
-  const ms: unknown = (typeof asked === 'function' ? asked(value) : asked) ?? standard;
-  return ms === undefined ? undefined : milliseconds(ms, 'a refreshThreshold');
+  return given(told(asked, value), 'a refreshThreshold') ?? standard;
 }
 
-function milliseconds(given: unknown, what: string): number {
-  if (typeof given === 'number' && !Number.isNaN(given)) return given;
+function told<T>(asked: OfValue<T> | undefined, value: T): unknown {
+  return typeof asked === 'function' ? asked(value) : asked;
+}
+
+function given(ms: unknown, what: string): number | undefined {
+  if (ms === undefined || ms === null) return undefined;
+  if (typeof ms === 'number' && !Number.isNaN(ms)) return ms;
   throw new CacheUsageError(
     'CACHE_ARGUMENT_INVALID',
-    `a call of CACHE_MANAGER expected ${what} in milliseconds, got ${show(given)}`,
+    `a call of CACHE_MANAGER expected ${what} in milliseconds, got ${show(ms)}`,
     "write a number, such as 60_000 for a minute; '1m' can be written in contracts and in CacheManagerModule.register().",
   );
 }

@@ -180,3 +180,24 @@ describe('CACHE_MANAGER over a contract that serves what is stale', () => {
     expect(await cache.get('a')).toBeUndefined();
   });
 });
+
+it('loads nothing for a call that cannot be meant, and says what to write', async () => {
+  const { processes } = fleet(1);
+  const Kind = entity<Defined>('kind', { ...terms, maxStaleness: '1m', store: 'process' });
+  const cache = new Cache(processes[0]!.engine, Kind, {});
+  const load = source();
+  await expect(cache.wrap('a', load, '5s' as never)).rejects.toThrow(
+    "a call of CACHE_MANAGER expected a ttl in milliseconds, got '5s' (string). " +
+      "Fix: write a number, such as 60_000 for a minute; '1m' can be written in contracts and in CacheManagerModule.register().",
+  );
+  const calls = [
+    cache.wrap('a', load, { refreshThreshold: NaN }),
+    cache.wrap('a', load, 1_000, '1s' as never),
+    cache.wrap('', load),
+    cache.mset([{ key: 'a', value: 1, ttl: NaN }]),
+  ];
+  const codes = calls.map((call) => call.catch(({ code }: { code: string }) => code));
+  const invalid = 'CACHE_ARGUMENT_INVALID';
+  expect(await Promise.all(codes)).toEqual([invalid, invalid, 'CACHE_KEY_INVALID', invalid]);
+  expect([load.runs, await cache.get('a')]).toEqual([0, undefined]);
+});
