@@ -17,12 +17,13 @@ const order = [
   'cache.module.ts',
   'index.ts',
   'redis.ts',
+  'extras/',
   'cache-manager.ts',
 ];
 
 const place = (...names) => `^lib/(${names.map((name) => name.replaceAll('.', '\\.')).join('|')})`;
 /** Where Nest is known. */
-const nest = place('nest/', 'cache.module.ts');
+const nest = place('nest/', 'extras/', 'cache.module.ts');
 /** Where Redis is known. */
 const redis = ['^lib/connection/', '^lib/redis\\.ts$', '^lib/[a-z/]+/redis/'];
 /** What users import. */

@@ -58,6 +58,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
       ...unbound,
       ...this.examine(types),
       ...this.engine.entities.check(),
+      ...this.engine.checkParts(),
       ...this.contradictsStores(types),
       ...this.interceptor.acceptances.faults(classes),
       ...this.flushTargets.bindAll(types),

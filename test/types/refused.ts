@@ -11,6 +11,7 @@ import {
   onCacheEvent,
   readThrough,
   type CacheOf,
+  type Defined,
   type Duration,
   type EntityCache,
   CachedMany,
@@ -36,7 +37,7 @@ import {
   type StoreDefinition,
   type StrategyOverride,
 } from 'nestjs-cache-contract';
-import { keyvStore } from 'nestjs-cache-contract/cache-manager';
+import { CacheManagerModule, keyvStore, type Cache } from 'nestjs-cache-contract/cache-manager';
 import { RedisLock, redisStore } from 'nestjs-cache-contract/redis';
 import KeyvRedis from '@keyv/redis';
 import type { Cluster, Redis } from 'ioredis';
@@ -723,3 +724,32 @@ CacheModule.forFeature(Profiles);
 InjectCache('profile');
 // @ts-expect-error an event that does not exist
 onCacheEvent('hits', () => {});
+
+// --- for code that injects cache-manager
+
+const legacy = entity<Defined>('legacy', shared);
+const numbered = entity<Defined, number>('numbered', shared);
+declare const managed: Cache;
+
+// @ts-expect-error no entity
+CacheManagerModule.register({ isGlobal: true });
+// @ts-expect-error a contract where an entity belongs
+CacheManagerModule.register({ entity: shared });
+// @ts-expect-error an entity with keys that are numbers
+CacheManagerModule.register({ entity: numbered });
+// @ts-expect-error stores, which the contract names
+CacheManagerModule.register({ entity: legacy, stores: [] });
+// @ts-expect-error no entity, with a factory
+CacheManagerModule.registerAsync({ useFactory: () => ({}) });
+// @ts-expect-error a key that is a number
+void managed.get(1);
+// @ts-expect-error a ttl as text
+void managed.set('key', 1, '5s');
+// @ts-expect-error a function of another value
+void managed.wrap(
+  'key',
+  () => 1,
+  (value: string) => value.length,
+);
+// @ts-expect-error an event that does not exist
+managed.on('expired', () => undefined);
