@@ -65,6 +65,8 @@ export interface Policy {
   readonly keptIn: 'process' | 'store' | 'store and process';
   /** Name of that store. */
   readonly store?: string;
+  /** Who grants leases there. */
+  readonly leases?: 'store' | 'lock';
   /** Of what shape its values are. */
   readonly schema: number;
   /** Where `write` is `'write-behind'`. */
@@ -97,6 +99,8 @@ export function resolvePolicy(
   outside: Overlay = new Overlay({}, {}),
   /** Names of the stores that there are. */
   stores: readonly string[] = [],
+  /** Names of those whose leases are granted by a lock. */
+  byLock: readonly string[] = [],
 ): Policy | readonly Fault[] {
   const place: Place = { owner: `entity '${String(entity.name)}'`, path: '', at };
   const faults: Fault[] = [];
@@ -123,7 +127,7 @@ export function resolvePolicy(
   const behind =
     write?.kind === 'write-behind' ? resolveWriteBehind(write, place, faults, outside) : undefined;
   const limit = resolveOrigin(contract.origin as Origin | undefined, place, faults);
-  const kept = resolveStore(contract, read, stores, place, faults);
+  const kept = resolveStore(contract, read, { stores, byLock }, place, faults);
   faults.push(...outside.unused(place));
   if (faults.length > 0) return faults;
   return Object.freeze({
@@ -233,10 +237,10 @@ function resolveWriteBehind(
 function resolveStore(
   { store, maxStaleness, prefer, write, tags }: Known,
   read: Policy['read'],
-  stores: readonly string[],
+  { stores, byLock }: { readonly stores: readonly string[]; readonly byLock: readonly string[] },
   { owner, at }: Place,
   faults: Fault[],
-): Pick<Policy, 'keptIn' | 'store'> {
+): Pick<Policy, 'keptIn' | 'store' | 'leases'> {
   const behind = (write as WriteStrategy | undefined)?.kind === 'write-behind';
   const named = store as string | undefined;
   if (named !== undefined && named !== PROCESS && !stores.includes(named)) {
@@ -259,9 +263,11 @@ function resolveStore(
   const { normal } = (maxStaleness as Bounds<number> | undefined) ?? { normal: 0 };
   // Nobody tells this process what others change: its own copy may be as old as its ttl allows.
   const allowed = prefer !== 'error' && read.ttlMs + read.staleForMs <= normal;
+  const name = named ?? DEFAULT_STORE;
   return {
     keptIn: allowed ? 'store and process' : 'store',
-    store: named ?? DEFAULT_STORE,
+    store: name,
+    leases: byLock.includes(name) ? 'lock' : 'store',
   };
 }
 

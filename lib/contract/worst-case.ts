@@ -29,7 +29,8 @@ export interface Exposure {
 }
 
 /** How stale answers under a policy can be, one row for each situation that exists. Pure. */
-export function worstStaleness({ read, write, writeBehind, keptIn }: Policy): readonly Exposure[] {
+export function worstStaleness(policy: Policy): readonly Exposure[] {
+  const { read, write, writeBehind, keptIn } = policy;
   if (read.kind === 'bypass') {
     const none = { bound: 'normal', ms: 0, because: 'every call asks the source' } as const;
     return [
@@ -44,10 +45,14 @@ export function worstStaleness({ read, write, writeBehind, keptIn }: Policy): re
     ms: 0,
     because: 'the old value is gone when the write has settled',
   } as const;
+  const overtaken = isOvertaken(policy) && {
+    ...byTime,
+    because: `${OVERTAKES}; ${byTime.because}`,
+  };
   const hears = keptIn === 'store' && write !== 'external';
   const rows: Exposure[] = [
-    { mode: 'changed here', ...(write === 'external' ? byTime : told) },
-    { mode: 'changed elsewhere', ...(hears ? joined(read) : byTime) },
+    { mode: 'changed here', ...(overtaken || (write === 'external' ? byTime : told)) },
+    { mode: 'changed elsewhere', ...(overtaken || (hears ? joined(read) : byTime)) },
     ...acceptedElsewhere(writeBehind, read.loadTimeoutMs, byTime),
   ];
   if (keptIn !== 'process' && write !== 'external') {
@@ -65,6 +70,13 @@ export function worstStaleness({ read, write, writeBehind, keptIn }: Policy): re
   }
   return rows;
 }
+
+/** Whether what is told to its store may be followed by something older, from another process. */
+export function isOvertaken({ leases, write }: Policy): boolean {
+  return leases === 'lock' && write !== 'external';
+}
+
+const OVERTAKES = 'another process may store what it has loaded before, after it was invalidated';
 
 interface Served {
   readonly ms: number;

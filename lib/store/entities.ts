@@ -107,7 +107,8 @@ export class Entities {
     }
     const outside = this.overrides.of(String(entity.name));
     const at = outside.placeOf(this.placesOf(entity));
-    const policy = resolvePolicy(entity, at, outside, this.surroundings.stores);
+    const { stores, byLock } = this.surroundings;
+    const policy = resolvePolicy(entity, at, outside, stores, byLock);
     const taken = this.nameTaken(entity);
     if (Array.isArray(policy)) return [...(policy as Fault[]), ...taken];
     const faults = [

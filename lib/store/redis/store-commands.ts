@@ -15,37 +15,22 @@ export class StoreCommands {
   constructor(private readonly nodes: RedisNodes<StoreNode>) {}
 
   /** In their order, and one command for as many of them as can be. */
-  async read(keys: readonly string[]): Promise<Found[]> {
-    this.checkOpen();
-    if (keys.length === 1) return [await this.readOne(keys[0]!)];
-    const parts = chunks([...keys.keys()], MOST_KEYS);
-    if (this.nodes.only !== undefined) {
-      const read = (part: readonly number[]) =>
-        this.nodes.send(keys[0]!, (node) => node.read(part.map((at) => keys[at]!)));
-      return (await Promise.all(parts.map(read))).flat();
-    }
-    const found = Array<Found>(keys.length);
-    const read = async (part: readonly number[]) => {
-      for (const [at, value] of await this.readEach(part, keys)) found[at] = value;
-    };
-    const byNode = new Map<StoreNode | undefined, number[]>();
-    for (const [at, key] of keys.entries()) {
-      const node = this.nodes.nodeOf(key);
-      const part = byNode.get(node);
-      if (part === undefined) byNode.set(node, [at]);
-      else part.push(at);
-    }
-    await Promise.all([...byNode.values()].flatMap((of) => chunks(of, MOST_KEYS)).map(read));
-    return found;
+  read(keys: readonly string[]): Promise<Found[]> {
+    if (this.closed) return closed();
+    const { only } = this.nodes;
+    if (only === undefined) return this.readAtNodes(keys);
+    if (keys.length <= MOST_KEYS) return only.read(keys);
+    const parts = chunks(keys, MOST_KEYS).map((part) => only.read(part));
+    return Promise.all(parts).then((found) => found.flat());
   }
 
   /** What the script returned: a code, the time, and what belongs to the code. */
-  async run<Reply extends readonly [code: number, micros: number, ...unknown[]]>(
+  run<Reply extends readonly [code: number, micros: number, ...unknown[]]>(
     script: LuaScript,
     keys: readonly [string, ...string[]],
     values: readonly (string | number | Buffer)[],
   ): Promise<Reply> {
-    this.checkOpen();
+    if (this.closed) return closed();
     return this.nodes.send(keys[0], (node, asking) =>
       node.run<Reply>(script, keys, values, asking),
     );
@@ -60,6 +45,23 @@ export class StoreCommands {
   async close(): Promise<void> {
     this.closed = true;
     await this.nodes.close();
+  }
+
+  private async readAtNodes(keys: readonly string[]): Promise<Found[]> {
+    if (keys.length === 1) return [await this.readOne(keys[0]!)];
+    const found = Array<Found>(keys.length);
+    const read = async (part: readonly number[]) => {
+      for (const [at, value] of await this.readEach(part, keys)) found[at] = value;
+    };
+    const byNode = new Map<StoreNode | undefined, number[]>();
+    for (const [at, key] of keys.entries()) {
+      const node = this.nodes.nodeOf(key);
+      const part = byNode.get(node);
+      if (part === undefined) byNode.set(node, [at]);
+      else part.push(at);
+    }
+    await Promise.all([...byNode.values()].flatMap((of) => chunks(of, MOST_KEYS)).map(read));
+    return found;
   }
 
   private async readOne(key: string): Promise<Found> {
@@ -85,10 +87,10 @@ export class StoreCommands {
       }),
     );
   }
+}
 
-  private checkOpen(): void {
-    if (this.closed) throw new NoAnswerError('The store is closed');
-  }
+function closed(): Promise<never> {
+  return Promise.reject(new NoAnswerError('The store is closed'));
 }
 
 function chunks<T>(items: readonly T[], most: number): T[][] {
