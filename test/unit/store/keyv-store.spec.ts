@@ -47,7 +47,7 @@ describe('processes that share a Keyv and a lock', () => {
     await at.answer('fresh', at.other);
     whileAsked = async () => {};
     // And have given the lock back.
-    await at.granted(at.store, { newerThan: at.store.now() });
+    await at.granted(at.store, { newerThan: at.store.now(USER) });
   });
 
   it.each(['fails', 'leaves', 'dies'])('load in turn where the first one %s', async (how) => {
@@ -287,7 +287,7 @@ describe.each([
       await expect(at.fill(await at.claim(), {}, 0)).rejects.toThrow();
       store.trouble = 'none';
       expect(await at.fill(lease)).toBe('voided');
-      await at.fail(await at.granted(at.store, { newerThan: at.store.now() }));
+      await at.fail(await at.granted(at.store, { newerThan: at.store.now(USER) }));
       expect(time.unreadable).toEqual([]);
     },
   );
