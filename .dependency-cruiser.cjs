@@ -17,15 +17,19 @@ const order = [
   'cache.module.ts',
   'index.ts',
   'redis.ts',
+  'extras/',
+  'cache-manager.ts',
 ];
 
 const place = (...names) => `^lib/(${names.map((name) => name.replaceAll('.', '\\.')).join('|')})`;
 /** Where Nest is known. */
-const nest = place('nest/', 'cache.module.ts');
+const nest = place('nest/', 'extras/', 'cache.module.ts');
 /** Where Redis is known. */
 const redis = ['^lib/connection/', '^lib/redis\\.ts$', '^lib/[a-z/]+/redis/'];
 /** What users import. */
-const entries = '^lib/(index|redis)\\.ts$';
+const entries = '^lib/(index|redis|cache-manager)\\.ts$';
+/** Where Keyv is known. */
+const keyv = ['^lib/cache-manager\\.ts$', '^lib/store/keyv/'];
 
 module.exports = {
   forbidden: [
@@ -78,6 +82,14 @@ module.exports = {
       severity: 'error',
       from: { pathNot: redis },
       to: { path: ['node_modules/ioredis/', ...redis] },
+    },
+    {
+      name: 'Keyv stays with Keyv',
+      comment:
+        'it is optional, and the caller’s own: what is used of it is declared in lib/store/keyv',
+      severity: 'error',
+      from: { pathNot: keyv },
+      to: { path: ['node_modules/@?keyv/', ...keyv] },
     },
     {
       name: 'only declared packages',

@@ -5,6 +5,7 @@ const shared = {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^nestjs-cache-contract$': '<rootDir>/lib/index.ts',
     '^nestjs-cache-contract/redis$': '<rootDir>/lib/redis.ts',
+    '^nestjs-cache-contract/cache-manager$': '<rootDir>/lib/cache-manager.ts',
   },
   transform: {
     '^.+\\.ts$': [

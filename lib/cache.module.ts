@@ -50,7 +50,7 @@ function createEngine(
   // The one that is given, not the standard: applications that share a store must not share that too.
   const { namespace } = (options ?? {}) as { readonly namespace?: string };
   const onUnreadable = ({ entity }: EntryName) => engine.unreadable(entity);
-  const { stores, faults } = openStores({ ...known, namespace }, { clock, onUnreadable });
+  const { stores, faults } = openStores({ ...known, namespace }, { clock, lock, onUnreadable });
   const engine = new Engine({
     stores,
     storeFaults: faults,

@@ -1,19 +1,17 @@
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
-import type { Clock } from '../time/clock.js';
 import type { LuaScript } from './lua-script.js';
-import { meaningOf, NoAnswerError } from './redis.error.js';
+import { meaningOf } from './redis.error.js';
 
 /** One connection for one purpose. It connects when it is first used, and again by itself until it is closed. */
 export class RedisConnection {
   private connecting: Promise<void> | undefined;
   /** Why it is not connected. */
   private trouble: unknown;
+  private closed = false;
 
-  constructor(
-    readonly client: Redis,
-    private readonly timing: Pick<Clock, 'after'>,
-  ) {
+  constructor(readonly client: Redis) {
     // Whoever wants something of it learns of it by his own call; an error nobody listens to is printed by the client.
     client.on('error', (error) => (this.trouble = error));
     client.on('ready', () => (this.trouble = undefined));
@@ -34,67 +32,89 @@ export class RedisConnection {
   }
 
   /**
-   * What the script returned.
+   * What the script returned. `isOver`: nobody waits for it any longer; sent then, it would come after what its sender
+   * did instead. `asking`: another node has sent it on.
    *
    * @throws {CacheRedisError} CACHE_REDIS_REFUSED
-   * @throws {NoAnswerError} if there was none within `withinMs`; the script may have been executed, or be later
+   * @throws {NoAnswerError} nobody knows whether it was executed, or will be
+   * @throws {RedirectedError} it was not executed
    */
-  run(
+  async run(
     script: LuaScript,
     keys: readonly string[],
     values: readonly (string | number)[],
-    withinMs: number,
+    isOver: () => boolean,
+    asking: boolean,
   ): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      let over = false;
-      const giveUp = () => {
-        over = true;
-        reject(new NoAnswerError(`Redis did not run ${script.name} within ${withinMs} ms`));
-      };
-      // An answer that came while the process was busy is read before the turn is over.
-      const stop = this.timing.after(withinMs, () => setImmediate(giveUp));
-      this.evaluate(script, keys, values, () => over)
-        .catch((error: unknown) => {
-          throw meaningOf(error, `run ${script.name}`);
-        })
-        .then(resolve, reject)
-        .finally(stop);
-    });
+    const args = [keys.length, ...keys, ...values];
+    try {
+      await this.connect();
+      if (isOver()) return;
+      if (asking) this.ask();
+      return await this.client.call('EVALSHA', script.sha, ...args);
+    } catch (error) {
+      if (!isUnknownScript(error) || isOver()) throw meaningOf(error, `run ${script.name}`);
+    }
+    try {
+      if (asking) this.ask();
+      return await this.client.call('EVAL', script.text, ...args);
+    } catch (error) {
+      throw meaningOf(error, `run ${script.name}`);
+    }
+  }
+
+  /** What is sent next was sent on by another node. */
+  ask(): void {
+    this.client.asking().catch(() => undefined);
+  }
+
+  /** Whom it reaches, while it is connected. */
+  get peer(): string | undefined {
+    const { stream } = this.client as { stream?: Redis['stream'] };
+    const { remoteAddress, remotePort } = (stream ?? {}) as Partial<Socket>;
+    return remoteAddress === undefined ? undefined : `${remoteAddress}:${remotePort}`;
+  }
+
+  /** Where it goes, or went last. */
+  get address(): string {
+    const { host, port } = this.client.options;
+    return `${host}:${port}`;
+  }
+
+  /** Ends the connection and makes another one, if it is in use. */
+  reconnect(): void {
+    const { client } = this;
+    if (client.status === 'ready' || client.status === 'connect') client.disconnect(true);
+    else this.resume();
+  }
+
+  /** Begins again if it has given up. */
+  resume(): void {
+    if (this.client.status === 'end') this.connect().catch(() => undefined);
   }
 
   /** Leaves no socket and no timer, whatever Redis is doing. */
   async close(): Promise<void> {
     const { client } = this;
     const { stream } = client as { stream?: Redis['stream'] };
+    this.closed = true;
+    // A sentinel may still be asked where the primary is.
+    const ended = client.status === 'connecting' ? once(client, 'end') : undefined;
     client.disconnect();
-    if (stream === undefined || stream.closed) return;
-    // A server that hangs would never end its half of the connection.
-    const closed = once(stream, 'close');
-    stream.destroy();
-    await closed;
-  }
-
-  private async evaluate(
-    script: LuaScript,
-    keys: readonly string[],
-    values: readonly (string | number)[],
-    over: () => boolean,
-  ): Promise<unknown> {
-    await this.connect();
-    const args = [...keys, ...values];
-    // Nobody waits for it any longer: sent now, it would come after what its sender did instead.
-    if (over()) return;
-    try {
-      return await this.client.evalsha(script.sha, keys.length, ...args);
-    } catch (error) {
-      if (!(error as Error).message.startsWith('NOSCRIPT') || over()) throw error;
-      return this.client.eval(script.text, keys.length, ...args);
+    if (stream !== undefined && !stream.closed) {
+      // A server that hangs would never end its half of the connection.
+      const closed = once(stream, 'close');
+      stream.destroy();
+      await closed;
     }
+    await ended;
   }
 
   private attempt(): Promise<void> {
     const { client } = this;
-    if (client.status === 'wait') void client.connect().catch(() => undefined);
+    // Where no sentinel has known a primary it has ended, and begins again when somebody asks.
+    const isIdle = client.status === 'wait' || (client.status === 'end' && !this.closed);
+    if (isIdle) void client.connect().catch(() => undefined);
     else if (client.status !== 'connecting' && client.status !== 'connect') {
       return Promise.reject(this.reason());
     }
@@ -103,6 +123,7 @@ export class RedisConnection {
         client.off('ready', succeed);
         client.off('close', fail);
         client.off('end', fail);
+        client.off('error', fail);
       };
       const succeed = () => {
         settle();
@@ -115,10 +136,16 @@ export class RedisConnection {
       client.on('ready', succeed);
       client.on('close', fail);
       client.on('end', fail);
+      client.on('error', fail);
     });
   }
 
   private reason(): Error {
     return this.trouble instanceof Error ? this.trouble : new Error('not connected');
   }
+}
+
+/** A node has not seen it yet, as after a restart or a failover. */
+export function isUnknownScript(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT');
 }

@@ -25,8 +25,26 @@ export class CacheRedisError extends CacheError {
 /** No answer, so nobody knows whether it was done; or an answer that says to come back later. Never leaves the package. */
 export class NoAnswerError extends Error {}
 
+/** This node of a cluster has not done it: the key is at another one. */
+export class RedirectedError extends NoAnswerError {
+  constructor(
+    readonly slot: number,
+    /** `host:port`, without a host if it is that of the node which says so. */
+    readonly address: string,
+    /** It is on its way there: only this command is to be sent there, and has to say that it was sent on. */
+    readonly isAsk: boolean,
+  ) {
+    super(`Slot ${slot} is at ${address}`);
+  }
+}
+
+const REDIRECTION = /^(MOVED|ASK) (\d+) (\S*:\d+)$/;
+
 /** What the failure of a command means for who sent it. */
 export function meaningOf(failure: unknown, action: string): CacheRedisError | NoAnswerError {
+  if (failure instanceof NoAnswerError) return failure;
+  const [, kind, slot, address] = REDIRECTION.exec((failure as Error).message) ?? [];
+  if (kind !== undefined) return new RedirectedError(Number(slot), address!, kind === 'ASK');
   // The client adds what was sent: keys and values, or a password.
   if (failure instanceof Error) delete (failure as { command?: unknown }).command;
   if (failure instanceof Error && failure.name === 'ReplyError' && !PASSING.test(failure.message)) {
@@ -49,6 +67,12 @@ function remedy(message: string): string {
   }
   if (message.includes('WRONGTYPE')) {
     return 'remove the keys of the namespace that something else has written, or choose another namespace.';
+  }
+  if (message.startsWith('CROSSSLOT')) {
+    return 'this is a node of a Redis Cluster: write nodes instead of url.';
+  }
+  if (message.includes('cluster support disabled')) {
+    return 'this is no node of a Redis Cluster: write url instead of nodes.';
   }
   return 'use Redis 7.0 or later, and a namespace that nothing else writes to.';
 }

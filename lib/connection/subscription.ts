@@ -18,8 +18,9 @@ export class Subscription {
     return this.heard;
   }
 
+  /** Again and again, by who wants to hear: the connection may have given up. */
   open(): void {
-    if (this.opened) return;
+    if (this.opened) return this.connection.resume();
     this.opened = true;
     const { client } = this.connection;
     client.on('message', (channel, message) => {

@@ -2,7 +2,7 @@ import type { Fault } from '../errors/configuration.error.js';
 import { formatDuration } from '../time/duration.js';
 import type { KnownStore, Policy } from './policy.js';
 import { whatToLower } from './what-to-lower.js';
-import { worstStaleness, type Exposure } from './worst-case.js';
+import { isOvertaken, worstStaleness, type Exposure } from './worst-case.js';
 
 /** What the rules have to know about the process. */
 export interface Surroundings {
@@ -17,6 +17,7 @@ export function bootFaults(policy: Policy, at: string, { worker }: Surroundings)
   return [
     ...stalenessFaults(policy, at),
     ...preferenceFaults(policy, at),
+    ...overtakenFaults(policy, at),
     ...(worker ? workerFaults(policy, at) : []),
   ];
 }
@@ -99,6 +100,20 @@ function preferenceFaults({ entity, prefer, read, writeBehind }: Policy, at: str
     );
   }
   return [];
+}
+
+/** Who may be overtaken cannot show that what it has is fresh. */
+function overtakenFaults(policy: Policy, at: string): Fault[] {
+  if (!isOvertaken(policy) || policy.prefer !== 'error') return [];
+  return [
+    {
+      code: 'CACHE_STORE_UNFIT',
+      problem: `entity '${policy.entity}' prefers an error to a stale answer, which the store '${policy.store}' cannot keep out.`,
+      at,
+      why: 'what another process has loaded before an invalidation may be stored there after it.',
+      fix: "keep it in a redisStore(), or write `read: bypass()`, or admit it with `prefer: 'origin'`.",
+    },
+  ];
 }
 
 function workerFaults(policy: Policy, at: string): Fault[] {

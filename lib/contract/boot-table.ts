@@ -27,15 +27,20 @@ export function bootTable(
     HEADINGS[column] !== 'kept in' || policies.some(({ keptIn }) => keptIn !== 'process');
   const table = [HEADINGS, ...rows].map((row) => row.filter(isTold));
   const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
-  return table
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  const lines = table.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd(),
+  );
+  if (policies.some(({ leases }) => leases === 'lock')) lines.push(LOST);
+  return lines.join('\n');
 }
+
+/** Of what a store promises, where it grants no leases. */
+const LOST =
+  '* refuses nothing: what a process has loaded before another one invalidates it may be stored after that. Versions ' +
+  'are compared within a process, and so is the rest after a failed load.';
 
 function rowOf(policy: Policy, effect: (policy: Policy) => string): string[] {
   const { normal, incident } = policy.maxStalenessMs;
@@ -70,7 +75,8 @@ function readOf({ read }: Policy): string {
   return parts.join(', ');
 }
 
-function keptIn({ read, keptIn, store }: Policy): string {
+function keptIn({ read, keptIn, store, leases }: Policy): string {
   if (read.kind === 'bypass') return 'nothing';
-  return keptIn === 'process' ? keptIn : keptIn.replace('store', `store '${store}'`);
+  if (keptIn === 'process') return keptIn;
+  return keptIn.replace('store', `store '${store}'${leases === 'lock' ? '*' : ''}`);
 }

@@ -70,6 +70,8 @@ export interface Policy {
    * its ttl is bound enough.
    */
   readonly copyLeaseMs: number;
+  /** Who grants leases there. */
+  readonly leases?: 'store' | 'lock';
   /** Of what shape its values are. */
   readonly schema: number;
   /** Where `write` is `'write-behind'`. */
@@ -89,6 +91,8 @@ export const DEFAULT_STORE = 'default';
 export interface KnownStore {
   /** Whether processes tell each other what has changed in it. */
   readonly tells: boolean;
+  /** Who grants leases there: a lock refuses nothing by itself. */
+  readonly leases: 'store' | 'lock';
 }
 
 /** As soon as this process hears of a change elsewhere, though the message was lost: it asks every second. */
@@ -251,7 +255,7 @@ function resolveStore(
   stores: ReadonlyMap<string, KnownStore>,
   { owner, at }: Place,
   faults: Fault[],
-): Pick<Policy, 'keptIn' | 'store' | 'copyLeaseMs'> {
+): Pick<Policy, 'keptIn' | 'store' | 'leases' | 'copyLeaseMs'> {
   const behind = (write as WriteStrategy | undefined)?.kind === 'write-behind';
   const named = store as string | undefined;
   if (named !== undefined && named !== PROCESS && !stores.has(named)) {
@@ -272,11 +276,13 @@ function resolveStore(
   }
   if (tags !== undefined) faults.push(cannot('has tags', owner, named ?? DEFAULT_STORE, at));
   const bounds = (maxStaleness as Bounds<number> | undefined) ?? { normal: 0, incident: 0 };
-  const copyLeaseMs = leaseOfCopies(read, bounds, stores.get(named ?? DEFAULT_STORE)!.tells);
-  const copied = prefer !== 'error' && copyLeaseMs > 0;
+  const name = named ?? DEFAULT_STORE;
+  const { tells, leases } = stores.get(name)!;
+  const copyLeaseMs = leaseOfCopies(read, bounds, tells);
   return {
-    keptIn: copied ? 'store and process' : 'store',
-    store: named ?? DEFAULT_STORE,
+    keptIn: prefer !== 'error' && copyLeaseMs > 0 ? 'store and process' : 'store',
+    store: name,
+    leases,
     copyLeaseMs,
   };
 }

@@ -36,13 +36,8 @@ export interface Exposure {
 }
 
 /** How stale answers under a policy can be, one row for each situation that exists. Pure. */
-export function worstStaleness({
-  read,
-  write,
-  writeBehind,
-  keptIn,
-  copyLeaseMs,
-}: Policy): readonly Exposure[] {
+export function worstStaleness(policy: Policy): readonly Exposure[] {
+  const { read, write, writeBehind, keptIn, copyLeaseMs } = policy;
   if (read.kind === 'bypass') {
     const none = { bound: 'normal', ms: 0, because: 'every call asks the source' } as const;
     return [
@@ -57,12 +52,16 @@ export function worstStaleness({
     ms: 0,
     because: 'the old value is gone when the write has settled',
   } as const;
+  const overtaken = isOvertaken(policy) && {
+    ...byTime,
+    because: `${OVERTAKES}; ${byTime.because}`,
+  };
   const isTold = keptIn === 'store and process' && copyLeaseMs < Infinity;
   const elsewhere =
     write === 'external' ? byTime : isTold ? HEARD : keptIn === 'store' ? joined(read) : byTime;
   const rows: Exposure[] = [
-    { mode: 'changed here', ...(write === 'external' ? byTime : told) },
-    { mode: 'changed elsewhere', ...elsewhere },
+    { mode: 'changed here', ...(overtaken || (write === 'external' ? byTime : told)) },
+    { mode: 'changed elsewhere', ...(overtaken || elsewhere) },
     ...acceptedElsewhere(writeBehind, read.loadTimeoutMs, byTime),
   ];
   if (isTold && write !== 'external') {
@@ -99,6 +98,13 @@ const HEARD = {
 function leaseOfCopy(ms: number): string {
   return `a copy in the process is used for up to ${formatDuration(ms)} after it was last known that no change was missed`;
 }
+
+/** Whether what is told to its store may be followed by something older, from another process. */
+export function isOvertaken({ leases, write }: Policy): boolean {
+  return leases === 'lock' && write !== 'external';
+}
+
+const OVERTAKES = 'another process may store what it has loaded before, after it was invalidated';
 
 interface Served {
   readonly ms: number;

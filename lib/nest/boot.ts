@@ -12,6 +12,8 @@ import { bootTable } from '../contract/boot-table.js';
 import { checkOptions } from '../contract/check-options.js';
 import type { Policy } from '../contract/policy.js';
 import { MODULE_OPTIONS } from '../contract/options.js';
+import { DistributedLock } from '../coordination/distributed-lock.js';
+import { MemoryLock } from '../coordination/memory-lock.js';
 import { CacheConfigurationError, type Fault } from '../errors/configuration.error.js';
 import { formatDuration } from '../time/duration.js';
 import { Binder } from './binder.js';
@@ -38,6 +40,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     @Inject(CacheStrategyInterceptor) private readonly interceptor: CacheStrategyInterceptor,
     @Inject(FlushTargets) private readonly flushTargets: FlushTargets,
     @Inject(CACHE_MODULE_OPTIONS) private readonly options: unknown,
+    @Inject(DistributedLock) private readonly lock: DistributedLock,
   ) {
     // Nest calls the hooks of distant modules first, and puts global modules at equal, greatest distance.
     for (const module of this.holders()) module.distance = Infinity;
@@ -55,6 +58,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
       ...unbound,
       ...this.examine(types),
       ...this.engine.entities.check(),
+      ...this.engine.checkParts(),
       ...this.contradictsStores(types),
       ...this.interceptor.acceptances.faults(classes),
       ...this.flushTargets.bindAll(types),
@@ -68,6 +72,7 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     this.warnOfStores(stores.outOfReach);
     this.warnOfWorkers();
     this.warnOfCrashes();
+    this.warnOfOwnLock();
     const policies = this.engine.entities.policies();
     const effect = ({ entity }: Policy) => this.flushTargets.effectOf(entity);
     if (policies.length > 0)
@@ -152,6 +157,17 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     if (losses.length === 0) return;
     new Logger('CacheModule').warn(
       `Accepted mutations wait in the memory of this process until they are written. A crash would lose what ${losses.join('; and what ')}.`,
+    );
+  }
+
+  /** As is right for one process, and for a Keyv in its memory: nobody here knows how many there are. */
+  private warnOfOwnLock(): void {
+    const apart = this.engine.entities.policies().filter(({ leases }) => leases === 'lock');
+    if (apart.length === 0 || !(this.lock instanceof MemoryLock)) return;
+    const names = apart.map(({ entity }) => entity).join(', ');
+    new Logger('CacheModule').warn(
+      `Where several processes share a store that grants no leases, each loads for itself: DistributedLock is the one of this process. Entities: ${names}. ` +
+        `Fix: provide a lock for all of them, as RedisLock from 'nestjs-cache-contract/redis' is; for one process this is right as it is.`,
     );
   }
 

@@ -4,7 +4,7 @@ import { Overrides } from '../contract/overrides.js';
 import type { DistributedLock } from '../coordination/distributed-lock.js';
 import type { Singleflight } from '../coordination/singleflight.js';
 import { CacheUsageError } from '../errors/cache.error.js';
-import type { Fault } from '../errors/configuration.error.js';
+import { CacheConfigurationError, type Fault } from '../errors/configuration.error.js';
 import { EventSource } from '../events/event-source.js';
 import { channels } from '../events/events.js';
 import { Invalidator } from '../invalidation/invalidator.js';
@@ -62,6 +62,8 @@ export class Engine {
   private readonly storeFaults: readonly Fault[];
   private readonly shared = new Map<string, SharedStore>();
   private readonly behind = new Map<EntityState, WriteBehind>();
+  private readonly checks: (() => readonly Fault[])[] = [];
+  private checked = false;
   closed = false;
 
   constructor(parts: EngineParts) {
@@ -114,6 +116,19 @@ export class Engine {
   async checkStores(): Promise<CheckedStores> {
     const { faults, outOfReach } = await checkStores(this.stores, this.background);
     return { faults: [...this.storeFaults, ...faults], outOfReach };
+  }
+
+  /** Asked at the start, when the contracts are known: what is wrong with a part that is no part of `CacheModule`. */
+  checkAtStart(check: () => readonly Fault[]): void {
+    if (!this.checked) return void this.checks.push(check);
+    // Of a module that is loaded later.
+    const faults = check();
+    if (faults.length > 0) throw new CacheConfigurationError(faults, 'at the first use');
+  }
+
+  checkParts(): Fault[] {
+    this.checked = true;
+    return this.checks.flatMap((check) => check());
   }
 
   private writeBehind(state: EntityState, parts: EngineParts, keeper: Keeper): void {

@@ -9,6 +9,7 @@ import type { StoreDefinition, StoreParts } from '../store/store-definition.js';
 export interface OpenStore {
   readonly store: CacheStore;
   readonly deadlineMs: number;
+  readonly leases?: 'store' | 'lock';
 }
 
 interface Given {
@@ -41,12 +42,13 @@ export function openStores(
         code: 'CACHE_OPTION_INVALID',
         problem: `\`${option}\` of CacheModule must be a store, got ${show(definition)}.`,
         at,
-        fix: "write redisStore({ url }), imported from 'nestjs-cache-contract/redis'.",
+        fix: "write redisStore({ url }), imported from 'nestjs-cache-contract/redis'; or keyvStore(keyv), from 'nestjs-cache-contract/cache-manager'.",
       });
     } else {
       try {
         const opened = definition.open({ ...parts, namespace: namespace ?? 'cache' });
-        open.set(name, { store: opened, deadlineMs: definition.deadlineMs });
+        const { deadlineMs, leases = 'store' } = definition;
+        open.set(name, { store: opened, deadlineMs, leases });
       } catch (error) {
         faults.push(faultOf(error, `\`${option}\` of CacheModule`, at));
       }
@@ -67,7 +69,10 @@ export function openStores(
 /** What policies have to know of them. */
 export function knownOf(stores: ReadonlyMap<string, OpenStore>): ReadonlyMap<string, KnownStore> {
   return new Map(
-    [...stores].map(([name, { store }]) => [name, { tells: store.log !== undefined }]),
+    [...stores].map(([name, { store, leases = 'store' }]) => [
+      name,
+      { tells: store.log !== undefined, leases },
+    ]),
   );
 }
 
@@ -119,6 +124,7 @@ function faultOf(error: unknown, owner: string, at: string): Fault {
 }
 
 function isDefinition(value: unknown): value is StoreDefinition {
-  const { open, deadlineMs } = (value ?? {}) as Partial<StoreDefinition>;
+  const { open, deadlineMs, leases } = (value ?? {}) as Partial<StoreDefinition>;
+  if (![undefined, 'store', 'lock'].includes(leases)) return false;
   return typeof open === 'function' && Number.isFinite(deadlineMs) && deadlineMs! >= 0;
 }

@@ -64,13 +64,14 @@ export class EntryLoads {
     context: CallContext | undefined,
     now: number,
     held?: CacheRecord,
-  ): void {
+  ): Promise<unknown> | undefined {
     if (state.loading.get(id)?.flight.poisoned === false || state.coolDown.rests(id, now)) return;
     if (isOwnLoad(context, state, id)) return;
     const ignore = () => undefined;
     // A failure has been told as an event, and the value it did not replace is still there.
     const { flight } = this.fly(state, id, load, context, now, held, 'behind');
     this.background.track(flight.then(ignore, ignore));
+    return flight;
   }
 
   /** A load past its time, which a stalled process could not end in time, is too old to be joined. */

@@ -21,6 +21,14 @@ import type { Freshness } from './freshness.js';
 import { LeftAlone, type FleetLoader, type Urgency } from './fleet-loader.js';
 import type { Load, Loader } from './loader.js';
 
+/** What is there for a call, at the moment it was looked for. */
+export interface Held {
+  readonly value: unknown;
+  /** For how much longer it is fresh; below 0 where the contract serves what is stale. */
+  readonly freshForMs: number;
+  readonly record: CacheRecord;
+}
+
 /**
  * The way of a read: local tier, else what others have stored, else the one load under way, else a load of its own.
  *
@@ -50,20 +58,46 @@ export class Reader {
     const record = this.freshness.usable(state, id, context, now);
     if (record === undefined) return this.miss(state, idOf(key, entity), load, context);
     if (this.freshness.isToBeRefreshed(state, record, now)) {
-      this.loads.refresh(state, id, load, context, now, record);
+      void this.loads.refresh(state, id, load, context, now, record);
     }
     return this.hit(state, id, record, load, context, now);
   }
 
   /** The value a call would be answered with at once, were nothing in trouble; nothing if it would load, or throw. */
   async peek(state: EntityState, key: EntityKey): Promise<unknown> {
+    return (await this.held(state, key))?.value;
+  }
+
+  /** The same, and for how long it is fresh. `told`: as a hit or a miss, because somebody asked for the value. */
+  async held(state: EntityState, key: EntityKey, told = false): Promise<Held | undefined> {
     const id = idOf(key, state.policy.entity);
     const context = calls.getStore();
     const record =
       this.freshness.usable(state, id, context, this.clock.monotonic()) ??
       (await this.usableCopy(state, id, context));
-    if (record === undefined || record.handOut === 'thrown') return undefined;
-    return this.handOut(state, id, record, () => undefined, context);
+    if (record === undefined || record.handOut === 'thrown') {
+      if (told) this.tellMiss(state, id, record, context);
+      return undefined;
+    }
+    const value = await this.handOut(state, id, record, () => undefined, context);
+    const now = this.clock.monotonic();
+    if (told) this.tellHit(state, id, record, context, now);
+    return { value, freshForMs: record.softExpiry - now, record };
+  }
+
+  /**
+   * Loads an entry again behind the caller. Nothing if it is being loaded, or rests after a failure; else what settles
+   * when that has ended.
+   */
+  loadBehind(
+    state: EntityState,
+    key: EntityKey,
+    load: Load,
+    { record }: Held,
+  ): Promise<unknown> | undefined {
+    const id = idOf(key, state.policy.entity);
+    const now = this.clock.monotonic();
+    return this.loads.refresh(state, id, load, calls.getStore(), now, record);
   }
 
   /** What others have stored, if that answers the call. */
@@ -112,6 +146,18 @@ export class Reader {
     });
   }
 
+  private tellMiss(
+    state: EntityState,
+    id: string,
+    held: CacheRecord | null | undefined,
+    context: CallContext | undefined,
+  ): void {
+    if (!channels.miss.hasSubscribers) return;
+    const reason = !(held ?? state.table.get(id)) ? 'absent' : 'expired';
+    const about = this.events.ofEntry(state.policy.entity, id, context);
+    this.events.publish('miss', { ...about, reason });
+  }
+
   private miss(
     state: EntityState,
     id: string,
@@ -152,7 +198,7 @@ export class Reader {
       return this.load(state, id, load, context, held);
     }
     if (this.freshness.isToBeRefreshed(state, held, now)) {
-      this.loads.refresh(state, id, load, context, now, held);
+      void this.loads.refresh(state, id, load, context, now, held);
     }
     this.tellHit(state, id, held, context, now);
     return held.handOut === 'shared' ? held.value : this.handOut(state, id, held, load, context);
@@ -187,11 +233,7 @@ export class Reader {
       const record = this.freshness.usableAfterFailure(state, id, context, now, held);
       if (record !== undefined) return this.hit(state, id, record, load, context, now);
     }
-    if (channels.miss.hasSubscribers) {
-      const reason = !(held ?? state.table.get(id)) ? 'absent' : 'expired';
-      const about = this.events.ofEntry(state.policy.entity, id, context);
-      this.events.publish('miss', { ...about, reason });
-    }
+    this.tellMiss(state, id, held, context);
     const { flight, joined } = this.loads.fly(state, id, load, context, now, held, urgency);
     return flight.then(
       (record) => {

@@ -104,8 +104,17 @@ export abstract class CacheStore {
     return Promise.resolve('ready');
   }
 
-  /** Its time, in milliseconds, as far as this process knows it. */
-  abstract now(): number;
+  /**
+   * Its time, in milliseconds, as far as this process knows it: by the clock that counts for the entry, where there are
+   * several.
+   */
+  abstract now(entry: EntryName): number;
+
+  /**
+   * Names the part of the store that has the entry, as far as is known, where parts fail one by one: while one is out of
+   * reach, the others are asked all the same. Without it, the store is there or not as a whole.
+   */
+  placeOf?(entry: EntryName): string;
 
   /** The entry, however old, also while somebody loads or writes it. */
   abstract read(entry: EntryName): Promise<StoredEntry | undefined>;

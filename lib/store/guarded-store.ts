@@ -1,5 +1,6 @@
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
+import { Breaker } from './breaker.js';
 import type {
   CacheStore,
   EntryName,
@@ -12,11 +13,6 @@ import type {
 import { GuardedLog } from './guarded-log.js';
 import { ReadTurns } from './read-turns.js';
 
-/** So many failures in a row, and nobody waits for the store any more. */
-const MOST_FAILURES = 5;
-/** How often it is asked then whether it is back. */
-const PROBE_MS = 500;
-
 /** The store gave no answer in time, or failed, or is not asked just now. One for all: it is thrown by every call of an outage. */
 export const NO_STORE = new Error('the store is out of reach');
 
@@ -26,8 +22,15 @@ interface Wait {
   readonly giveUp: () => void;
 }
 
+/** A part of the store that fails and comes back by itself. */
+interface Place {
+  readonly breaker: Breaker;
+  readonly reads: ReadTurns;
+}
+
 /**
- * A store that costs its callers no more than a deadline, and after some failures in a row nothing at all.
+ * A store that costs its callers no more than a deadline, and after some failures in a row nothing at all. Where it has
+ * several parts, each for itself.
  *
  * @throws {@link NO_STORE}, from every method
  */
@@ -35,11 +38,9 @@ export class GuardedStore {
   /** In the order of their deadlines, since all wait equally long: one timer serves them all. */
   private waits: Wait[] = [];
   private timer: (() => void) | undefined;
-  private readonly reads = new ReadTurns((entries) =>
-    this.within(() => this.store.readAll(entries)),
-  );
-  private failures = 0;
-  private probeAt = 0;
+  private readonly places = new Map<string, Place>();
+  /** Who may not write the log may still read the store: what happens there does not count. */
+  private readonly ofLog = { breaker: new Breaker(Infinity) };
   private closed = false;
 
   constructor(
@@ -52,26 +53,29 @@ export class GuardedStore {
   /** Where processes tell each other what has changed, if they do. */
   get log(): GuardedLog | undefined {
     const { log } = this.store;
-    return log && new GuardedLog(log, (ask) => this.inTime(ask, 'not counted'));
+    return log && new GuardedLog(log, (ask) => this.within(this.ofLog, ask));
   }
 
   /** In the store's own time. */
-  now(): number {
-    return this.store.now();
+  now(entry: EntryName): number {
+    return this.store.now(entry);
   }
 
   /** The entry, however old. */
   find(entry: EntryName): Promise<StoredEntry | undefined> {
-    return this.reads.find(entry);
+    return this.placeOf(entry).reads.find(entry);
   }
 
   /** How many turns there were in which entries were asked for. */
   get turns(): number {
-    return this.reads.count;
+    let turns = 0;
+    for (const { reads } of this.places.values()) turns += reads.count;
+    return turns;
   }
 
   lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
     return this.within(
+      this.placeOf(entry),
       () => this.store.lease(entry, terms),
       (late) => {
         if (late.outcome === 'granted') this.giveBack(late.lease);
@@ -81,22 +85,23 @@ export class GuardedStore {
   }
 
   fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome> {
-    return this.within(() => this.store.fill(lease, stored, keepMs));
+    return this.within(this.placeOf(lease.entry), () => this.store.fill(lease, stored, keepMs));
   }
 
   fail(lease: Lease, coolDownMs: number): Promise<void> {
-    return this.within(() => this.store.fail(lease, coolDownMs));
+    return this.within(this.placeOf(lease.entry), () => this.store.fail(lease, coolDownMs));
   }
 
   claim(entry: EntryName, leaseMs: number): Promise<Lease> {
     return this.within(
+      this.placeOf(entry),
       () => this.store.claim(entry, leaseMs),
       (late) => this.giveBack(late),
     );
   }
 
   invalidate(entry: EntryName, below?: Parameters<CacheStore['invalidate']>[1]): Promise<void> {
-    return this.within(() => this.store.invalidate(entry, below));
+    return this.within(this.placeOf(entry), () => this.store.invalidate(entry, below));
   }
 
   /** Who waits now waits no longer. Never rejects, and takes no longer than a call. */
@@ -114,24 +119,29 @@ export class GuardedStore {
     });
   }
 
-  private within<T>(ask: () => Promise<T>, late?: (answer: T) => void): Promise<T> {
-    if (!this.admits(this.clock.monotonic())) return Promise.reject(NO_STORE);
-    return this.inTime(ask, 'counted', late);
+  private placeOf(entry: EntryName): Place {
+    const name = this.store.placeOf?.(entry) ?? '';
+    const known = this.places.get(name);
+    if (known !== undefined) return known;
+    const reads = new ReadTurns((entries) => this.within(place, () => this.store.readAll(entries)));
+    const place: Place = { breaker: new Breaker(), reads };
+    this.places.set(name, place);
+    return place;
   }
 
-  /** Who may not write the log may still read the store: what happens there is not counted. */
-  private inTime<T>(
+  private within<T>(
+    { breaker }: Pick<Place, 'breaker'>,
     ask: () => Promise<T>,
-    outcome: 'counted' | 'not counted',
     late?: (answer: T) => void,
   ): Promise<T> {
-    if (this.closed) return Promise.reject(NO_STORE);
+    const now = this.clock.monotonic();
+    if (this.closed || !breaker.admits(now)) return Promise.reject(NO_STORE);
     return new Promise((resolve, reject) => {
       const wait: Wait = {
-        until: this.clock.monotonic() + this.deadlineMs,
+        until: now + this.deadlineMs,
         over: false,
         giveUp: () => {
-          if (outcome === 'counted') this.failed();
+          breaker.failed(this.clock.monotonic());
           reject(NO_STORE);
         },
       };
@@ -140,25 +150,12 @@ export class GuardedStore {
         (answer) => {
           if (wait.over) return late?.(answer);
           wait.over = true;
-          if (outcome === 'counted') this.failures = 0;
+          breaker.answered();
           resolve(answer);
         },
         () => this.giveUp(wait),
       );
     });
-  }
-
-  /** One call goes through now and then while the store is out of reach, to see whether it still is. */
-  private admits(now: number): boolean {
-    if (this.failures < MOST_FAILURES) return true;
-    if (now < this.probeAt) return false;
-    this.probeAt = now + PROBE_MS;
-    return true;
-  }
-
-  private failed(): void {
-    this.failures++;
-    if (this.failures === MOST_FAILURES) this.probeAt = this.clock.monotonic() + PROBE_MS;
   }
 
   private add(wait: Wait): void {

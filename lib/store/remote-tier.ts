@@ -77,7 +77,7 @@ export class RemoteTier {
     const look = this.look(id);
     const found = store.find(this.name(id)).then(
       (stored) => {
-        const record = stored && this.recordOf(stored, this.onUnreadable);
+        const record = stored && this.recordOf(id, stored, this.onUnreadable);
         if (this.looks.end(id, look) && record !== undefined) keep(record);
         return record;
       },
@@ -103,7 +103,8 @@ export class RemoteTier {
   ): Promise<Leased> {
     const look = this.looks.begin(id);
     try {
-      const newerThan = unlike === undefined ? -Infinity : this.toStoreTime(unlike.loadedAt) + 1;
+      const newerThan =
+        unlike === undefined ? -Infinity : this.toStoreTime(unlike.loadedAt, id) + 1;
       const answer = await this.leaseAfter(id, newerThan, bears);
       if (answer.outcome !== 'fresh') return answer;
       // Somebody may have joined this load since who must not get what was there before.
@@ -126,14 +127,15 @@ export class RemoteTier {
     });
     switch (answer.outcome) {
       case 'fresh': {
-        const record = this.recordOf(answer.stored);
+        const record = this.recordOf(id, answer.stored);
         // Of another shape, or unreadable: to be replaced.
         if (record === undefined) return this.leaseAfter(id, answer.stored.loadedAt, bears);
         return { outcome: 'fresh', record };
       }
       case 'cooling': {
         const { stale } = answer;
-        if (this.recordOf(stale) === undefined) return this.leaseAfter(id, stale.loadedAt, bears);
+        if (this.recordOf(id, stale) === undefined)
+          return this.leaseAfter(id, stale.loadedAt, bears);
         return { outcome: 'cooling' };
       }
       default:
@@ -179,7 +181,7 @@ export class RemoteTier {
       schema: this.schema,
       version: extras?.version,
     };
-    const gone = this.store.now() - lease.grantedAt;
+    const gone = this.store.now(lease.entry) - lease.grantedAt;
     return this.store.fill(lease, stored, Math.max(1, this.usefulMs - gone));
   }
 
@@ -249,7 +251,11 @@ export class RemoteTier {
     return ttlMs + Math.max(staleForMs + staleIfErrorMs, this.patienceMs);
   }
 
-  private recordOf(stored: StoredEntry, onUnreadable?: () => void): CacheRecord | undefined {
+  private recordOf(
+    id: string,
+    stored: StoredEntry,
+    onUnreadable?: () => void,
+  ): CacheRecord | undefined {
     if (stored.schema !== this.schema) return undefined;
     const sealed =
       stored.payload === undefined
@@ -259,7 +265,7 @@ export class RemoteTier {
       onUnreadable?.();
       return undefined;
     }
-    const ahead = this.clock.monotonic() - this.store.now();
+    const ahead = this.clock.monotonic() - this.store.now(this.name(id));
     const { bytes } = sealed;
     const { version } = stored;
     return new CacheRecord(
@@ -274,8 +280,8 @@ export class RemoteTier {
     );
   }
 
-  private toStoreTime(monotonic: number): number {
-    return monotonic - this.clock.monotonic() + this.store.now();
+  private toStoreTime(monotonic: number, id: string): number {
+    return monotonic - this.clock.monotonic() + this.store.now(this.name(id));
   }
 
   private name(id: string): EntryName {

@@ -1,3 +1,4 @@
+import type { DistributedLock } from '../coordination/distributed-lock.js';
 import type { Clock } from '../time/clock.js';
 import type { CacheStore, EntryName } from './cache-store.js';
 
@@ -6,6 +7,8 @@ export interface StoreParts {
   /** Keeps its entries apart from those of other applications. */
   readonly namespace: string;
   readonly clock: Clock;
+  /** That of the application, for stores that cannot grant leases by themselves. */
+  readonly lock: DistributedLock;
   /** To be called for what was found under an entry's name and is none; it counts as absent. */
   readonly onUnreadable: (entry: EntryName) => void;
 }
@@ -18,6 +21,14 @@ export interface StoreDefinition {
    * @unit milliseconds
    */
   readonly deadlineMs: number;
+  /**
+   * Who grants leases. `'lock'`: processes keep each other from loading by {@link StoreParts.lock}, and the store itself
+   * refuses nothing. What {@link CacheStore} promises holds within each process then; another process may store what it
+   * has loaded before an invalidation, and contracts are checked with that.
+   *
+   * @default 'store'
+   */
+  readonly leases?: 'store' | 'lock';
   /** @throws {CacheUsageError} if it cannot be meant: told at boot, with all other faults */
   open(parts: StoreParts): CacheStore;
 }

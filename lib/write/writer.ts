@@ -13,6 +13,7 @@ import {
 import type { Load, Loader } from '../read/loader.js';
 import type { Lease } from '../store/cache-store.js';
 import type { EntityState } from '../store/entity-state.js';
+import type { RemoteTier } from '../store/remote-tier.js';
 
 /** A write-through under way. */
 export interface Write {
@@ -23,6 +24,9 @@ export interface Write {
   /** Where processes share the entry: the right to store it, if the store gave it. The write begins after that. */
   readonly claimed?: Promise<Lease | undefined>;
 }
+
+/** What was said of a value by who brings it. */
+type Said = Pick<LoadFrame, 'ttlMs' | 'tags'>;
 
 /**
  * Stores what a write brings back. The source is written first; the cache learns of it when the write has settled:
@@ -44,14 +48,18 @@ export class Writer {
   }
 
   /** The write resolved to the value the source now holds. Where processes share it, when it resolves nobody gets another. */
-  stored(write: Write, id: string, value: unknown, said?: LoadFrame): Promise<unknown> | undefined {
+  stored(write: Write, id: string, value: unknown, said?: Said): Promise<unknown> | undefined {
     const { state, ticket, begun } = write;
     const { trace } = begun;
     const alone = state.tickets.end(ticket, id);
     if (!alone || state.detour !== undefined || value === undefined) {
       return this.invalidate(state, id, trace);
     }
-    if (state.remote !== undefined) return this.share(write, id, value, said);
+    if (state.remote !== undefined) {
+      return this.share(write, id, value, said).then((shared) =>
+        shared ? undefined : this.invalidate(state, id, trace),
+      );
+    }
     // Loads under way may have read before the write: they are not stored, and nobody joins them.
     this.flights.poison(state.policy.entity, id);
     const held = state.table.get(id);
@@ -71,13 +79,50 @@ export class Writer {
     return undefined;
   }
 
-  /** Stores the value where others see it; or nothing is left there, if another write came between. */
-  private async share(
-    { state, begun, claimed }: Write,
+  /**
+   * Stores a value that somebody brings along. Of several for one entry that overlap, in whatever processes, the last one
+   * stays: each of them is the truth of its moment, and none of them has a source to be asked again.
+   */
+  put(
+    state: EntityState,
     id: string,
     value: unknown,
-    said: LoadFrame | undefined,
+    ttlMs: number,
+    trace: Trace | undefined,
+  ): Promise<unknown> | undefined {
+    const said = { ttlMs, tags: [] };
+    const begun = this.keeper.begin(trace);
+    if (state.remote !== undefined)
+      return this.replace(state.remote, state, begun, id, value, said);
+    return this.stored({ state, ticket: state.tickets.begin(id), begun }, id, value, said);
+  }
+
+  /** What is there goes first. Then nothing old is left where another one overtakes, and that one may stay. */
+  private async replace(
+    remote: RemoteTier,
+    state: EntityState,
+    begun: Begun,
+    id: string,
+    value: unknown,
+    said: Said,
   ): Promise<void> {
+    const outcome = await this.invalidator.invalidate(state, id, begun.trace);
+    if (outcome === 'pending' || state.detour !== undefined || value === undefined) return;
+    const lease = await remote.claim(id).catch(() => undefined);
+    if (lease === undefined) return;
+    const write = { state, begun, claimed: Promise.resolve(lease) };
+    const isShared = await this.share(write, id, value, said);
+    // Others who ask for the entry need not wait for what does not come.
+    if (!isShared) await remote.fail(lease, 0).catch(() => undefined);
+  }
+
+  /** Stores the value where others see it. False if it is not there: another write came between, or nobody answered. */
+  private async share(
+    { state, begun, claimed }: Omit<Write, 'ticket'>,
+    id: string,
+    value: unknown,
+    said: Said | undefined,
+  ): Promise<boolean> {
     const remote = state.remote!;
     const lease = await claimed;
     let stored: ReturnType<SharedCopy['store']>;
@@ -95,8 +140,7 @@ export class Writer {
       state.table.delete(id);
       this.keeper.keep(origin, value);
     }
-    const outcome = await stored?.catch(() => undefined);
-    if (outcome !== 'stored') await this.invalidate(state, id, begun.trace);
+    return (await stored?.catch(() => undefined)) === 'stored';
   }
 
   private async invalidate(state: EntityState, id: string, trace?: Trace): Promise<void> {

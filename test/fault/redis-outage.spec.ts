@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { PATIENCE_MS, until } from '../support/fault-child.js';
-import { startFleet, WELL, type Fleet, type Member } from '../support/fault-fleet.js';
+import { startFleet, WELL, type RedisFleet, type Member } from '../support/fault-fleet.js';
 import { hasRedis } from '../support/redis-binaries.js';
 
 const PROCESSES = 3;
@@ -13,7 +13,7 @@ const USED_AGAIN_WITHIN_MS = 10_000;
 const HOT = Array.from({ length: 10 }, (_, index) => `hot-${index}`);
 
 (hasRedis() ? describe : describe.skip)('processes whose Redis goes away', () => {
-  let fleet: Fleet;
+  let fleet: RedisFleet;
   beforeAll(async () => {
     fleet = await startFleet();
   }, PATIENCE_MS);

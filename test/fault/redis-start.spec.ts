@@ -1,10 +1,10 @@
 import { PATIENCE_MS, until } from '../support/fault-child.js';
-import { startFleet, WELL, type Fleet } from '../support/fault-fleet.js';
+import { startFleet, WELL, type RedisFleet } from '../support/fault-fleet.js';
 import { hasRedis } from '../support/redis-binaries.js';
 import { RedisProxy } from '../support/redis-proxy.js';
 
 (hasRedis() ? describe : describe.skip)('a process that starts', () => {
-  let fleet: Fleet;
+  let fleet: RedisFleet;
   beforeAll(async () => {
     fleet = await startFleet();
   }, PATIENCE_MS);
@@ -35,7 +35,7 @@ import { RedisProxy } from '../support/redis-proxy.js';
   );
 
   /** What it says before it ends. */
-  async function refused(settings: Parameters<Fleet['launch']>[0]): Promise<string> {
+  async function refused(settings: Parameters<RedisFleet['launch']>[0]): Promise<string> {
     const child = fleet.launch(settings);
     expect(await child.ended()).toBe(1);
     // Nest says no more than the error does.
@@ -64,8 +64,8 @@ import { RedisProxy } from '../support/redis-proxy.js';
     async () => {
       const rights = ['~shop:*', '&shop:*', '+@all', '-evalsha', '-publish'];
       fleet.cache.cli('ACL', 'SETUSER', 'shop', 'reset', 'on', '>secret', ...rights);
-      const cache = fleet.cache.url.replace('//', '//shop:secret@');
-      expect(await refused({ cache })).toMatchInlineSnapshot(`
+      const url = fleet.cache.url.replace('//', '//shop:secret@');
+      expect(await refused({ cache: { url } })).toMatchInlineSnapshot(`
        "CacheConfigurationError: 1 fault keeps the cache from starting.
 
        1. [CACHE_STORE_UNFIT] the store 'default' cannot be used: The cache expected to be allowed every command it needs in Redis, and was refused PUBLISH (NOPERM this user has no permissions to run the 'publish' command), EVALSHA (NOPERM this user has no permissions to run the 'evalsha' command).
@@ -83,7 +83,7 @@ import { RedisProxy } from '../support/redis-proxy.js';
       const version = /redis_version:(\S+)/.exec(fleet.cache.cli('INFO', 'server'))![1]!;
       const older = version.replace(/^./, '6');
       proxy.rewrite = (replies) => Buffer.from(replies.toString().replaceAll(version, older));
-      const said = await refused({ cache: proxy.url });
+      const said = await refused({ cache: { url: proxy.url } });
       await proxy.close();
       expect(said.replace(older, '6.x')).toMatchInlineSnapshot(`
        "CacheConfigurationError: 1 fault keeps the cache from starting.

@@ -131,7 +131,7 @@ const TERMS = { leaseMs: 60_000, staleForMs: 0, staleOnErrorMs: 0, newerThan: 0 
       proxy.cut();
       expect(await outcome).toBe('rejected');
       proxy.fate = () => 'through';
-      await eventually(() => store['connection'].client.status === 'ready');
+      await eventually(() => store['nodes'].only!.connection.client.status === 'ready');
       expect(await store.read({ entity: 'another', id: '1' })).toBeUndefined();
       expect(sent).toBe(1);
     },

@@ -10,7 +10,9 @@ import {
   Invalidates,
   invalidate,
   readThrough,
+  writeThrough,
 } from 'nestjs-cache-contract';
+import { CACHE_MANAGER, CacheManagerModule, type Cache } from 'nestjs-cache-contract/cache-manager';
 
 interface Profile {
   id: string;
@@ -42,7 +44,16 @@ class ProfileService {
   }
 }
 
-@Module({ imports: [CacheModule.forRoot()], providers: [ProfileService] })
+const Legacy = entity<string>('legacy', {
+  maxStaleness: '1m',
+  read: readThrough({ ttl: '1m' }),
+  write: writeThrough(),
+});
+
+@Module({
+  imports: [CacheModule.forRoot(), CacheManagerModule.register({ entity: Legacy, ttl: 5_000 })],
+  providers: [ProfileService],
+})
 class AppModule {}
 
 async function main(): Promise<void> {
@@ -57,6 +68,7 @@ async function main(): Promise<void> {
       answers: answers.length,
       names: [...new Set(answers.map((profile) => profile?.name))],
       loads,
+      wrapped: await app.get<Cache>(CACHE_MANAGER).wrap('a', () => 'x'),
       afterWrite: (await profiles.find('u1'))?.name,
     }),
   );

@@ -126,6 +126,7 @@ describe.each([
         answers: 100,
         names: ['Ada'],
         loads: 1,
+        wrapped: 'x',
         afterWrite: 'Grace',
       });
     },

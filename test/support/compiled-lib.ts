@@ -26,7 +26,11 @@ export async function compileLib(): Promise<{ readonly directory: string; remove
  */
 export async function compile(folders: readonly string[], directory: string): Promise<void> {
   mkdirSync(directory, { recursive: true });
-  const exports = { '.': './lib/index.js', './redis': './lib/redis.js' };
+  const exports = {
+    '.': './lib/index.js',
+    './redis': './lib/redis.js',
+    './cache-manager': './lib/cache-manager.js',
+  };
   const manifest = { name: 'nestjs-cache-contract', type: 'module', exports };
   writeFileSync(join(directory, 'package.json'), JSON.stringify(manifest));
   symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'), 'dir');

@@ -1,10 +1,10 @@
 import type { Settings, Tasks } from '../fault/apps/sharing.js';
 import { compileApps, type Child } from './fault-child.js';
+import type { RedisSource } from '../../lib/connection/redis-source.js';
 import { startRedis, type TestRedis } from './redis-server.js';
 
-/** Processes that share a Redis, and another one that stands for their database. */
+/** Processes that share entries, and a Redis that stands for their database. */
 export interface Fleet {
-  readonly cache: TestRedis;
   readonly source: TestRedis;
   /** Starts one more. */
   start(settings?: Partial<Settings>): Promise<Member>;
@@ -33,21 +33,32 @@ export type Member = {
   readonly [Name in keyof Tasks]: (...args: Parameters<Tasks[Name]>) => ReturnType<Tasks[Name]>;
 };
 
-export async function startFleet(): Promise<Fleet> {
+/** With a Redis of its own for the entries. */
+export interface RedisFleet extends Fleet {
+  readonly cache: TestRedis;
+}
+
+export async function startFleet(): Promise<RedisFleet> {
+  const cache = (await startRedis({ durable: true }))!;
+  const fleet = await startFleetAt({ url: cache.url });
+  const remove = async () => {
+    await fleet.remove();
+    await cache.stop();
+  };
+  return { ...fleet, cache, remove };
+}
+
+export async function startFleetAt(cache: RedisSource): Promise<Fleet> {
   const processes = await compileApps();
-  const [cache, source] = (await Promise.all([startRedis({ durable: true }), startRedis()])) as [
-    TestRedis,
-    TestRedis,
-  ];
+  const source = (await startRedis())!;
   const running = new Map<Member, Child>();
   const launch = (settings?: Partial<Settings>) =>
     processes.start('sharing', {
-      cache: cache.url,
+      cache,
       source: source.url,
       ...settings,
     } satisfies Settings);
   return {
-    cache,
     source,
     launch,
     start: async (settings) => {
@@ -78,7 +89,7 @@ export async function startFleet(): Promise<Fleet> {
     },
     remove: async () => {
       await processes.remove();
-      await Promise.all([cache.stop(), source.stop()]);
+      await source.stop();
     },
   };
 }

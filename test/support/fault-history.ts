@@ -15,8 +15,10 @@ export interface Read {
 
 export interface Write {
   readonly key: string;
-  /** When its invalidation was acknowledged. */
+  /** When its invalidation was acknowledged; or when that was given up for the moment. */
   readonly at: number;
+  /** The others need not know of it yet. */
+  readonly pending?: boolean;
   readonly version: number;
 }
 
@@ -25,10 +27,15 @@ export const micros = () => Number(process.hrtime.bigint() / 1_000n);
 
 /**
  * The reads that are older than an invalidation that was complete when they were called. Who joins a load may be
- * answered as of its beginning, though not from before an invalidation of his own process.
+ * answered as of its beginning, though not from before an invalidation of his own process. `isLost`: nobody else need
+ * know of it.
  */
-export function staleReads(histories: readonly History[]): Read[] {
-  const everybody = newest(histories.flatMap(({ writes }) => writes));
+export function staleReads(
+  histories: readonly History[],
+  isLost: (write: Write) => boolean = () => false,
+): Read[] {
+  const all = histories.flatMap(({ writes }) => writes);
+  const everybody = newest(all.filter((write) => write.pending !== true && !isLost(write)));
   return histories.flatMap(({ reads, writes }) => {
     const own = newest(writes);
     return reads.filter((read) => read.version < (read.joined ? own : everybody)(read));

@@ -27,8 +27,12 @@ export abstract class RelayedStore extends CacheStore {
     return this.store.check();
   }
 
-  override now(): number {
-    return this.store.now();
+  override now(entry: EntryName): number {
+    return this.store.now(entry);
+  }
+
+  override placeOf(entry: EntryName): string {
+    return this.store.placeOf?.(entry) ?? '';
   }
 
   override read(entry: EntryName): Promise<StoredEntry | undefined> {

@@ -1,5 +1,9 @@
 /* Uses that must compile. Nothing here runs. */
-import { Controller, Get, Injectable, Module, Param } from '@nestjs/common';
+import {
+  CACHE_MANAGER as NEST_CACHE_MANAGER,
+  type Cache as NestCache,
+} from '@nestjs/cache-manager';
+import { Controller, Get, Inject, Injectable, Module, Param } from '@nestjs/common';
 import { ConfigModule, registerAs } from '@nestjs/config';
 import {
   bypass,
@@ -20,6 +24,7 @@ import {
   type CacheModuleOptionsFactory,
   type CacheOf,
   type ContractInForce,
+  type Defined,
   type Duration,
   type FaultCode,
   type InvalidationOutcome,
@@ -84,7 +89,24 @@ import {
   type RedisSource,
   type RedisStoreDefinition,
 } from 'nestjs-cache-contract/redis';
-import { Redis } from 'ioredis';
+import {
+  Cache as ManagedCache,
+  CACHE_MANAGER,
+  CacheManagerModule,
+  keyvStore,
+  type CacheManagerEvents,
+  type CacheManagerModuleAsyncOptions,
+  type CacheManagerModuleOptions,
+  type CacheManagerOptions,
+  type CacheManagerOptionsFactory,
+  type KeyvStoreOptions,
+  type SharedKeyv,
+  type WrapOptions,
+} from 'nestjs-cache-contract/cache-manager';
+import KeyvRedis, { createKeyv } from '@keyv/redis';
+import type { Cache as CacheOfCacheManager } from 'cache-manager';
+import { Cluster, Redis } from 'ioredis';
+import { Keyv } from 'keyv';
 
 export interface UserProfile {
   id: string;
@@ -642,6 +664,22 @@ export class Shared {}
 
 declare const client: Redis;
 const source: RedisSource = { client };
+declare const cluster: Cluster;
+export const sources: readonly RedisSource[] = [
+  { url },
+  { nodes: [url, 'redis://localhost:6380'] },
+  { sentinels: ['redis://localhost:26379'], name: 'mymaster' },
+  {
+    sentinels: ['rediss://watcher:secret@localhost:26379'],
+    name: 'mymaster',
+    username: 'shop',
+    password: 'secret',
+    database: 2,
+    tls: true,
+  },
+  { client },
+  { client: cluster },
+];
 const definition: RedisStoreDefinition = { url, deadline: 50, startWithout: true };
 @Module({
   imports: [
@@ -694,6 +732,32 @@ export const ownStore: StoreDefinition = {
 @Module({ imports: [CacheModule.forRoot({ namespace: 'shop', store: ownStore })] })
 export class WithOwnStore {}
 
+export const ownStoreByLock: StoreDefinition = {
+  deadlineMs: 100,
+  leases: 'lock',
+  open: ({ lock }: StoreParts) => {
+    void lock.acquire('entry', { patience: 0 });
+    return new OwnStore();
+  },
+};
+
+const keyvOptions: KeyvStoreOptions = { deadline: '250ms' };
+const ofTexts: SharedKeyv = new Keyv<string>({ namespace: 'mine', ttl: 1_000 });
+@Module({
+  imports: [
+    CacheModule.forRoot({
+      namespace: 'shop',
+      store: keyvStore(new Keyv({ store: new KeyvRedis(url) })),
+      stores: {
+        small: keyvStore(ofTexts, keyvOptions),
+        remote: keyvStore(createKeyv(url), { deadline: 50 }),
+        memory: keyvStore(new Keyv(new Map())),
+      },
+    }),
+  ],
+})
+export class InKeyv {}
+
 const lockOptions: RedisLockOptions = { url, namespace: 'shop' };
 @Module({
   imports: [
@@ -739,3 +803,67 @@ export const stop: () => void = onCacheEvent('load', ({ entity, outcome, loadMs 
 export function faultsOf(error: unknown): FaultCode[] {
   return error instanceof CacheConfigurationError ? error.faults.map(({ code }) => code) : [];
 }
+
+// --- for code that injects cache-manager
+
+export const Legacy = entity<Defined>('legacy', {
+  maxStaleness: '1m',
+  read: readThrough({ ttl: '1m' }),
+  write: writeThrough(),
+});
+
+/** As it was written for cache-manager: token and type of there. */
+@Injectable()
+export class WrittenBefore {
+  constructor(
+    @Inject(NEST_CACHE_MANAGER) private readonly cache: CacheOfCacheManager,
+    @Inject(CACHE_MANAGER) private readonly same: NestCache,
+    private readonly ours: ManagedCache,
+  ) {}
+
+  async read(): Promise<string[]> {
+    const found = await this.cache.get<string>('key');
+    const [first] = await this.same.mget<string>(['key']);
+    await this.ours.set('key', 'value', 5_000);
+    const raw = await this.ours.wrap('key', async () => 'x', { ttl: 1, raw: true });
+    const listener = (about: { key: string; error?: unknown }) => void about.key;
+    this.ours.on('set', listener).removeAllListeners();
+    this.ours.off('set', listener);
+    const length: string = await this.ours.wrap(
+      'key',
+      () => 'x',
+      (value) => value.length,
+      (value: string) => value.length,
+    );
+    return [found ?? '', first ?? '', raw.value, length];
+  }
+}
+declare const managed: ManagedCache;
+export const asTheirs: CacheOfCacheManager = managed;
+export const asNests: NestCache = managed;
+export const wrapOptions: WrapOptions<string> = { ttl: (value) => value.length };
+export const heard: CacheManagerEvents['set'] = ({ key, value }) => void [key, value];
+
+export class CacheManagerConfig implements CacheManagerOptionsFactory {
+  createCacheOptions = (): CacheManagerOptions => ({ ttl: 5_000, refreshThreshold: '3s' });
+}
+export const asyncOptions: CacheManagerModuleAsyncOptions = {
+  entity: Legacy,
+  useClass: CacheManagerConfig,
+};
+export const managerOptions: CacheManagerModuleOptions = { entity: Legacy, ttl: '5s' };
+
+@Module({
+  imports: [
+    CacheManagerModule.register({ entity: Legacy }),
+    CacheManagerModule.register({ ...managerOptions, isGlobal: true }),
+    CacheManagerModule.registerAsync(asyncOptions),
+    CacheManagerModule.registerAsync({
+      entity: Legacy,
+      isGlobal: true,
+      inject: [OwnClock],
+      useFactory: async () => ({ ttl: 5_000 }),
+    }),
+  ],
+})
+export class WithCacheManager {}

@@ -11,6 +11,7 @@ import {
   onCacheEvent,
   readThrough,
   type CacheOf,
+  type Defined,
   type Duration,
   type EntityCache,
   CachedMany,
@@ -36,8 +37,11 @@ import {
   type StoreDefinition,
   type StrategyOverride,
 } from 'nestjs-cache-contract';
+import { CacheManagerModule, keyvStore, type Cache } from 'nestjs-cache-contract/cache-manager';
 import { RedisLock, redisStore } from 'nestjs-cache-contract/redis';
+import KeyvRedis from '@keyv/redis';
 import type { Cluster, Redis } from 'ioredis';
+import { Keyv } from 'keyv';
 import {
   Articles,
   Balances,
@@ -653,8 +657,16 @@ redisStore({});
 redisStore({ url, client });
 // @ts-expect-error an address as text
 redisStore(url);
-// @ts-expect-error a cluster
-redisStore({ client: cluster });
+// @ts-expect-error an address and nodes at once
+redisStore({ url, nodes: [url] });
+// @ts-expect-error nodes as text
+redisStore({ nodes: url });
+// @ts-expect-error sentinels without the name of the primary
+redisStore({ sentinels: [url] });
+// @ts-expect-error a password beside an address, which it is part of
+redisStore({ url, password: 'secret' });
+// @ts-expect-error a name beside a client, where it is set
+redisStore({ client: cluster, name: 'mymaster' });
 // @ts-expect-error a host, which is part of the address
 redisStore({ host: 'localhost', port: 6379 });
 // @ts-expect-error a malformed deadline
@@ -673,6 +685,22 @@ CacheModule.forRoot({ namespace: 'shop', stores: [redisStore({ url })] });
 export const noDeadline: StoreDefinition = { open: () => new OwnStore() };
 // @ts-expect-error a store that opens later
 export const late: StoreDefinition = { deadlineMs: 100, open: async () => new OwnStore() };
+// @ts-expect-error leases granted by nobody who could
+export const own: StoreDefinition['leases'] = 'process';
+// @ts-expect-error the adapter of a Keyv, without the Keyv
+keyvStore(new KeyvRedis(url));
+// @ts-expect-error an address where a Keyv belongs
+keyvStore(url);
+// @ts-expect-error a table where a Keyv belongs
+keyvStore(new Map());
+// @ts-expect-error no Keyv
+keyvStore();
+// @ts-expect-error a namespace of one store, which all of them share
+keyvStore(new Keyv(), { namespace: 'shop' });
+// @ts-expect-error a malformed deadline
+keyvStore(new Keyv(), { deadline: 'soon' });
+// @ts-expect-error a Keyv where a store belongs
+CacheModule.forRoot({ namespace: 'shop', store: new Keyv() });
 // @ts-expect-error a store that does not grant leases
 export class NoLeases extends CacheStore {
   now = () => 0;
@@ -704,3 +732,32 @@ CacheModule.forFeature(Profiles);
 InjectCache('profile');
 // @ts-expect-error an event that does not exist
 onCacheEvent('hits', () => {});
+
+// --- for code that injects cache-manager
+
+const legacy = entity<Defined>('legacy', shared);
+const numbered = entity<Defined, number>('numbered', shared);
+declare const managed: Cache;
+
+// @ts-expect-error no entity
+CacheManagerModule.register({ isGlobal: true });
+// @ts-expect-error a contract where an entity belongs
+CacheManagerModule.register({ entity: shared });
+// @ts-expect-error an entity with keys that are numbers
+CacheManagerModule.register({ entity: numbered });
+// @ts-expect-error stores, which the contract names
+CacheManagerModule.register({ entity: legacy, stores: [] });
+// @ts-expect-error no entity, with a factory
+CacheManagerModule.registerAsync({ useFactory: () => ({}) });
+// @ts-expect-error a key that is a number
+void managed.get(1);
+// @ts-expect-error a ttl as text
+void managed.set('key', 1, '5s');
+// @ts-expect-error a function of another value
+void managed.wrap(
+  'key',
+  () => 1,
+  (value: string) => value.length,
+);
+// @ts-expect-error an event that does not exist
+managed.on('expired', () => undefined);

@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { LuaScript } from '../../connection/lua-script.js';
 import type { RedisConnection } from '../../connection/redis-connection.js';
+import type { RedisNodes } from '../../connection/redis-nodes.js';
+import { NoAnswerError } from '../../connection/redis.error.js';
+import type { Clock } from '../../time/clock.js';
 
 const ACQUIRE = new LuaScript('acquire-lock', import.meta.url);
 const RENEW = new LuaScript('renew-lock', import.meta.url);
@@ -27,15 +30,16 @@ export function newToken(): string {
 }
 
 /**
- * What is asked of Redis about a lock. All of it travels on one connection, so what is sent first happens first.
+ * What is asked of Redis about a lock. All of one lock travels on one connection, so what is sent first happens first.
  *
  * @throws {CacheRedisError} CACHE_REDIS_REFUSED
  * @throws {NoAnswerError}
  */
 export class LockCommands {
   constructor(
-    private readonly connection: RedisConnection,
+    private readonly nodes: RedisNodes<RedisConnection>,
     private readonly namespace: string,
+    private readonly timing: Pick<Clock, 'after'>,
   ) {}
 
   async acquire(
@@ -46,7 +50,7 @@ export class LockCommands {
     channel: string,
   ): Promise<Acquired> {
     const lock = this.key(name);
-    const [taken, answer] = (await this.connection.run(
+    const [taken, answer] = (await this.run(
       ACQUIRE,
       [lock, `${lock}:f`, `${lock}:q`],
       [token, previous, Math.ceil(ttlMs), channel],
@@ -58,17 +62,34 @@ export class LockCommands {
   /** Whether it is still held. Waits for the answer for as long as that is worth something. */
   async renew(name: string, token: string, ttlMs: number, withinMs: number): Promise<boolean> {
     const values = [token, Math.ceil(ttlMs)];
-    return (await this.connection.run(RENEW, [this.key(name)], values, withinMs)) === 1;
+    return (await this.run(RENEW, [this.key(name)], values, withinMs)) === 1;
   }
 
   async release(name: string, token: string, channel: string): Promise<void> {
     const lock = this.key(name);
-    await this.connection.run(
-      RELEASE,
-      [lock, `${lock}:q`],
-      [token, channel, name],
-      ANSWER_WITHIN_MS,
-    );
+    await this.run(RELEASE, [lock, `${lock}:q`], [token, channel, name], ANSWER_WITHIN_MS);
+  }
+
+  /** Also if there was no answer within `withinMs` the script may have been executed, or be later. */
+  private run(
+    script: LuaScript,
+    keys: readonly [string, ...string[]],
+    values: readonly (string | number)[],
+    withinMs: number,
+  ): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      let over = false;
+      const giveUp = () => {
+        over = true;
+        reject(new NoAnswerError(`Redis did not run ${script.name} within ${withinMs} ms`));
+      };
+      // An answer that came while the process was busy is read before the turn is over.
+      const stop = this.timing.after(withinMs, () => setImmediate(giveUp));
+      this.nodes
+        .send(keys[0], (node, asking) => node.run(script, keys, values, () => over, asking))
+        .then(resolve, reject)
+        .finally(stop);
+    });
   }
 
   /** The braces put all keys of a name on one node of a cluster, so the name can have none of its own. */

@@ -1,6 +1,8 @@
 import { checkedNamespace } from '../../connection/namespace.js';
-import { RedisConnection } from '../../connection/redis-connection.js';
-import { createClient, type RedisSource } from '../../connection/redis-source.js';
+import type { RedisConnection } from '../../connection/redis-connection.js';
+import { openNodes } from '../../connection/open-nodes.js';
+import type { RedisNodes } from '../../connection/redis-nodes.js';
+import type { RedisSource } from '../../connection/redis-source.js';
 import { CacheUsageError } from '../../errors/cache.error.js';
 import { SystemClock, type Clock } from '../../time/clock.js';
 import {
@@ -26,7 +28,7 @@ export type RedisLockOptions = RedisSource & {
 };
 
 /**
- * Locks among all processes that use one Redis, version 7.0 or later.
+ * Locks among all processes that use one Redis, version 7.0 or later, or one cluster of them.
  *
  * While Redis is out of reach nobody gets a lock: who waits goes on waiting, as for a lock that is held. Who holds one is
  * told of its loss before its ttl is over, since it cannot be renewed. If Redis fails over to a replica that does not
@@ -35,7 +37,7 @@ export type RedisLockOptions = RedisSource & {
  */
 export class RedisLock extends DistributedLock {
   private readonly commands: LockCommands;
-  private readonly connections: readonly RedisConnection[];
+  private readonly nodes: RedisNodes<RedisConnection>;
   private readonly wakes: Wakes;
   private readonly contests = new Map<string, Contest>();
   private readonly holds = new Map<string, RedisHold>();
@@ -50,19 +52,18 @@ export class RedisLock extends DistributedLock {
   ) {
     super();
     const { namespace = 'cache', ...source } = options ?? {};
-    const connect = () => new RedisConnection(createClient(source, 'RedisLock'), clock);
     checkedNamespace(namespace, 'RedisLock');
-    const commands = connect();
-    const subscriber = connect();
-    this.connections = [commands, subscriber];
-    this.commands = new LockCommands(commands, namespace);
+    this.nodes = openNodes(source, 'RedisLock', clock, (connection) => {
+      connection.onReady(() => this.askAgain());
+      return connection;
+    });
+    this.commands = new LockCommands(this.nodes, namespace, clock);
     this.wakes = new Wakes(
-      subscriber,
+      this.nodes.subscriber,
       `${namespace}:k`,
       (name) => this.onWake(name),
       () => this.askAgain(),
     );
-    commands.onReady(() => this.askAgain());
   }
 
   override async acquire(name: string, options: LockOptions = {}): Promise<Lock | undefined> {
@@ -85,7 +86,7 @@ export class RedisLock extends DistributedLock {
     for (const [name, contest] of this.contests) contest.close(ended(name));
     for (const hold of this.holds.values()) hold.lose();
     while (this.telling.size > 0) await Promise.all(this.telling);
-    await Promise.all(this.connections.map((connection) => connection.close()));
+    await this.nodes.close();
   }
 
   private contend(name: string, contest: Contest, terms: LockTerms): Promise<Lock | undefined> {

@@ -1,7 +1,8 @@
 import type { Redis } from 'ioredis';
 import type { RedisConnection } from '../../connection/redis-connection.js';
+import type { RedisNodes } from '../../connection/redis-nodes.js';
 import { CacheRedisError, meaningOf } from '../../connection/redis.error.js';
-import type { StoreCommands } from './store-commands.js';
+import type { StoreNode } from './store-node.js';
 
 const LEAST_MAJOR = 7;
 /** What a probe leaves ends by itself if it is not removed. */
@@ -26,27 +27,61 @@ const TRIALS = {
   evalsha: (client) => client.evalsha('0'.repeat(40), 0),
 } satisfies Record<string, Trial>;
 
+/** What a cluster needs besides. */
+const OF_CLUSTER = ['asking', 'cluster|slots'];
+
 /**
- * Tries out all that the store will ask of Redis, on a key and a channel of no entry, and tells what is missing at once.
+ * Tries out all that the store will ask of Redis, of each primary of a cluster, on a key and a channel of no entry, and
+ * tells what is missing at once.
  *
  * @throws {CacheRedisError} CACHE_REDIS_TOO_OLD, CACHE_REDIS_NOT_ALLOWED, CACHE_REDIS_REFUSED
  * @throws {NoAnswerError}
  */
 export async function checkCapabilities(
-  commands: StoreCommands,
-  subscriber: RedisConnection,
+  nodes: RedisNodes<StoreNode>,
   namespace: string,
-  probe: string,
+  newProbe: () => string,
 ): Promise<void> {
-  checkVersion(await commands.send('say what version it is', versionOf));
-  const missing = await commands.send('try commands out', (client) => tried(client, probe));
-  missing.push(...(await subscribing(subscriber, probe)));
-  if (missing.length === 0) return;
-  // The client warns where it may not ask for INFO, at each connection.
-  const all = [...Object.keys(TRIALS), 'subscribe', 'unsubscribe', 'info'].map(
-    (name) => `+${name}`,
+  const primaries = await nodes.primaries();
+  const isCluster = nodes.only === undefined;
+  const checks = await Promise.allSettled([
+    ...primaries.map((node) => missingAt(node, isCluster, probeAt(node, nodes, newProbe))),
+    subscribing(nodes.subscriber, newProbe()),
+  ]);
+  const failures = checks.flatMap((check) =>
+    check.status === 'rejected' ? [check.reason as unknown] : [],
   );
-  throw new CacheRedisError(
+  // What never passes by itself is told also where another node is out of reach.
+  for (const failure of failures) if (failure instanceof CacheRedisError) throw failure;
+  const missing = new Set(
+    checks.flatMap((check) => (check.status === 'fulfilled' ? check.value : [])),
+  );
+  if (missing.size > 0) throw notAllowed([...missing], isCluster, namespace);
+  if (failures.length > 0) throw failures[0];
+}
+
+async function missingAt(node: StoreNode, isCluster: boolean, probe: string): Promise<string[]> {
+  checkServer(await node.send('say what it is', aboutServer), isCluster);
+  return node.send('try commands out', (client) => tried(client, probe));
+}
+
+/** That this node has: another one would refuse it before it is tried out. */
+function probeAt(node: StoreNode, nodes: RedisNodes<StoreNode>, newProbe: () => string): string {
+  let probe = newProbe();
+  while (nodes.nodeOf(probe) !== node) probe = newProbe();
+  return probe;
+}
+
+function notAllowed(
+  missing: readonly string[],
+  isCluster: boolean,
+  namespace: string,
+): CacheRedisError {
+  // The client warns where it may not ask for INFO, at each connection.
+  const names = [...Object.keys(TRIALS), 'subscribe', 'unsubscribe', 'info'];
+  if (isCluster) names.push(...OF_CLUSTER);
+  const all = names.map((name) => `+${name}`);
+  return new CacheRedisError(
     'CACHE_REDIS_NOT_ALLOWED',
     `The cache expected to be allowed every command it needs in Redis, and was refused ${missing.join(', ')}`,
     `give its user what it lacks of ~${namespace}:* &${namespace}:* ${all.join(' ')}, with ACL SETUSER; ` +
@@ -54,28 +89,46 @@ export async function checkCapabilities(
   );
 }
 
-function checkVersion(version: string | undefined): void {
-  if (version === undefined || Number.parseInt(version) >= LEAST_MAJOR) return;
-  throw new CacheRedisError(
-    'CACHE_REDIS_TOO_OLD',
-    `The cache expected Redis ${LEAST_MAJOR}.0 or later, got ${version}`,
-    'upgrade the server, or use Valkey.',
-  );
+function checkServer({ version, mode }: Server, isCluster: boolean): void {
+  if (version !== undefined && Number.parseInt(version) < LEAST_MAJOR) {
+    throw new CacheRedisError(
+      'CACHE_REDIS_TOO_OLD',
+      `The cache expected Redis ${LEAST_MAJOR}.0 or later, got ${version}`,
+      'upgrade the server, or use Valkey.',
+    );
+  }
+  if (mode === 'cluster' && !isCluster) {
+    throw new CacheRedisError(
+      'CACHE_REDIS_REFUSED',
+      'The cache expected one Redis that has all keys, got a node of a Redis Cluster',
+      "write nodes instead of url: redisStore({ nodes: ['redis://…'] }); or give a Cluster as client.",
+    );
+  }
+}
+
+interface Server {
+  readonly version?: string;
+  readonly mode?: string;
 }
 
 /** Nothing if it may not be asked: the commands show it then. */
-async function versionOf(client: Redis): Promise<string | undefined> {
+async function aboutServer(client: Redis): Promise<Server> {
   try {
     const answer = (await client.call('HELLO')) as readonly unknown[];
-    return String(answer[answer.indexOf('version') + 1]);
+    const of = (name: string) => String(answer[answer.indexOf(name) + 1]);
+    return { version: of('version'), mode: of('mode') };
   } catch (error) {
     if (!isRefusal(error)) throw error;
   }
   try {
-    return /redis_version:(\S+)/.exec(await client.info('server'))?.[1];
+    const info = await client.info('server');
+    return {
+      version: /redis_version:(\S+)/.exec(info)?.[1],
+      mode: /redis_mode:(\S+)/.exec(info)?.[1],
+    };
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    return undefined;
+    return {};
   }
 }
 

@@ -2,7 +2,8 @@ import { LuaScript } from '../../connection/lua-script.js';
 import { newToken } from '../../coordination/redis/lock-commands.js';
 import type { EntryName, LeaseAnswer, LeaseTerms, StoredEntry } from '../cache-store.js';
 import type { EntryKeys } from './entry-keys.js';
-import { LostAnswerError, type StoreCommands } from './store-commands.js';
+import type { StoreCommands } from './store-commands.js';
+import { LostAnswerError } from './store-node.js';
 import type { Waiter, Waiters } from './waiters.js';
 
 const LEASE = new LuaScript('lease', import.meta.url);
@@ -60,7 +61,8 @@ export class Leases {
       return await this.attempt(entry, terms, waiter, token, '');
     } catch (error) {
       if (!(error instanceof LostAnswerError)) throw error;
-      if (!(await this.commands.reconnected(RECONNECTED_WITHIN_MS))) throw error;
+      const lease = this.keys.lease(entry);
+      if (!(await this.commands.reconnected(lease, RECONNECTED_WITHIN_MS))) throw error;
       return this.attempt(entry, terms, waiter, newToken(), token);
     }
   }

@@ -47,6 +47,8 @@ export class RedisLog extends InvalidationLog {
   }
 
   override async poll(heard: LogPosition | undefined): Promise<LogAnswer> {
+    // It may have given up meanwhile.
+    this.subscription?.open();
     const [, , epochBytes, seqBytes, missed] = await this.commands.run<
       [code: 1, micros: number, epoch: Buffer, seq: Buffer, missed: Missed[]]
     >(
@@ -59,6 +61,8 @@ export class RedisLog extends InvalidationLog {
     return { end, missed: this.decoded(missed, epoch) };
   }
 
+  private subscription: Subscription | undefined;
+
   override listen({ onMessage, onListening }: LogListener): void {
     const heard = (text: string) => {
       const message = decodeMessage(text);
@@ -66,7 +70,8 @@ export class RedisLog extends InvalidationLog {
       if (message === undefined) onListening();
       else onMessage(message);
     };
-    new Subscription(this.subscriber, this.keys.logChannel, heard, onListening).open();
+    this.subscription = new Subscription(this.subscriber, this.keys.logChannel, heard, onListening);
+    this.subscription.open();
   }
 
   private decoded(missed: Missed[], epoch: string): LogMessage[] | undefined {

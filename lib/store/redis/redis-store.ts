@@ -1,8 +1,9 @@
 import { LuaScript } from '../../connection/lua-script.js';
 import { checkedNamespace } from '../../connection/namespace.js';
-import { RedisConnection } from '../../connection/redis-connection.js';
 import { NoAnswerError } from '../../connection/redis.error.js';
-import { createClient, type RedisSource } from '../../connection/redis-source.js';
+import { openNodes } from '../../connection/open-nodes.js';
+import type { RedisNodes } from '../../connection/redis-nodes.js';
+import type { RedisSource } from '../../connection/redis-source.js';
 import { newToken } from '../../coordination/redis/lock-commands.js';
 import type { Comparable } from '../../entry/version.js';
 import { SystemClock, type Clock } from '../../time/clock.js';
@@ -21,12 +22,10 @@ import { Leases, wholeMs } from './leases.js';
 import { RedisLog } from './redis-log.js';
 import { ServerTime } from './server-time.js';
 import { StoreCommands } from './store-commands.js';
+import { StoreNode } from './store-node.js';
 import { decodeRecord, encodeRecord, encodeVersion, MOST_RECORD_BYTES } from './stored-record.js';
 import { codeOf } from './version-code.js';
 import { Waiters } from './waiters.js';
-
-/** A command that names more keys makes others wait for too long. */
-const MOST_KEYS = 500;
 
 const FILL = new LuaScript('fill', import.meta.url);
 const FAIL = new LuaScript('fail', import.meta.url);
@@ -52,20 +51,20 @@ export type RedisStoreOptions = RedisSource & {
 };
 
 /**
- * Entries that all processes share which use one Redis, version 7.0 or later.
+ * Entries that all processes share which use one Redis, version 7.0 or later, or one cluster of them.
  *
- * Its time is that of the server. Before the first answer `now` is the wall clock of this process; whatever else is asked
- * is answered after that.
+ * Its time is that of the server which has the entry. Before its first answer `now` is the wall clock of this process;
+ * whatever else is asked is answered after that.
  */
 export class RedisStore extends CacheStore {
   override readonly log: RedisLog;
   private readonly namespace: string;
   private readonly startWithout: boolean;
   private readonly keys: EntryKeys;
-  private readonly time: ServerTime;
-  private readonly connection: RedisConnection;
-  private readonly subscriber: RedisConnection;
+  private readonly nodes: RedisNodes<StoreNode>;
   private readonly commands: StoreCommands;
+  /** For what no server has said anything about. */
+  private readonly guess: ServerTime;
   private readonly waiters: Waiters;
   private readonly leases: Leases;
   private readonly onUnreadable: (entry: EntryName) => void;
@@ -80,23 +79,32 @@ export class RedisStore extends CacheStore {
       ...source
     } = options ?? {};
     this.startWithout = startWithout;
-    const connect = () => new RedisConnection(createClient(source, 'redisStore'), clock);
     this.namespace = checkedNamespace(namespace, 'redisStore');
     this.keys = new EntryKeys(this.namespace);
     this.onUnreadable = onUnreadable;
-    this.time = new ServerTime(clock);
-    this.connection = connect();
-    this.subscriber = connect();
-    this.commands = new StoreCommands(this.connection, this.time, clock);
-    this.waiters = new Waiters(this.subscriber, this.keys.wakes);
-    this.log = new RedisLog(this.commands, this.subscriber, this.keys);
+    this.guess = new ServerTime(clock);
+    this.nodes = openNodes(
+      source,
+      'redisStore',
+      clock,
+      (connection, onSilent) => new StoreNode(connection, clock, onSilent),
+    );
+    this.commands = new StoreCommands(this.nodes);
+    this.waiters = new Waiters(this.nodes.subscriber, this.keys.wakes);
+    this.log = new RedisLog(this.commands, this.nodes.subscriber, this.keys);
     this.leases = new Leases(this.commands, this.keys, this.waiters, (record, entry) =>
       this.decoded(record, entry),
     );
   }
 
-  override now(): number {
-    return this.time.now();
+  override now(entry: EntryName): number {
+    const { only } = this.nodes;
+    return ((only ?? this.nodes.nodeOf(this.keys.record(entry)))?.time ?? this.guess).now();
+  }
+
+  override placeOf(entry: EntryName): string {
+    const { only } = this.nodes;
+    return only === undefined ? (this.nodes.nodeOf(this.keys.record(entry))?.place ?? '') : '';
   }
 
   /**
@@ -107,10 +115,9 @@ export class RedisStore extends CacheStore {
    * @throws {NoAnswerError} if it is out of reach, and that is not borne
    */
   override async check(): Promise<'ready' | 'out of reach'> {
-    const { commands, subscriber, namespace } = this;
     let outcome: 'ready' | 'out of reach' = 'ready';
     try {
-      await checkCapabilities(commands, subscriber, namespace, this.keys.probe(newToken()));
+      await checkCapabilities(this.nodes, this.namespace, () => this.keys.probe(newToken()));
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
       if (!this.startWithout) throw outOfReach(error);
@@ -127,12 +134,7 @@ export class RedisStore extends CacheStore {
 
   override async readAll(entries: readonly EntryName[]): Promise<(StoredEntry | undefined)[]> {
     const keys = entries.map((entry) => this.keys.record(entry));
-    const commands: Promise<(Buffer | null)[]>[] = [];
-    for (let first = 0; first < keys.length; first += MOST_KEYS) {
-      commands.push(this.commands.read(keys.slice(first, first + MOST_KEYS)));
-    }
-    const records =
-      commands.length === 1 ? await commands[0]! : (await Promise.all(commands)).flat();
+    const records = await this.commands.read(keys);
     return records.map((record, index) =>
       record === null ? undefined : this.decoded(record, entries[index]!),
     );
@@ -180,7 +182,7 @@ export class RedisStore extends CacheStore {
   }
 
   override async close(): Promise<void> {
-    await Promise.all([this.commands.close(), this.subscriber.close()]);
+    await this.commands.close();
   }
 
   private decoded(record: Buffer, entry: EntryName): StoredEntry | undefined {

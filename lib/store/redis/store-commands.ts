@@ -1,137 +1,102 @@
-import type { Redis } from 'ioredis';
-import { writeTogether } from '../../connection/write-together.js';
 import type { LuaScript } from '../../connection/lua-script.js';
-import type { RedisConnection } from '../../connection/redis-connection.js';
-import { meaningOf, NoAnswerError } from '../../connection/redis.error.js';
-import type { Clock } from '../../time/clock.js';
-import type { ServerTime } from './server-time.js';
+import type { RedisNodes } from '../../connection/redis-nodes.js';
+import { NoAnswerError, RedirectedError } from '../../connection/redis.error.js';
+import type { StoreNode } from './store-node.js';
 
-/** What a Redis that hangs may keep waiting; more is refused at once. */
-const MOST_IN_FLIGHT = 10_000;
-const MOST_BYTES_UNSENT = 64 * 2 ** 20;
+/** A command that names more keys makes others wait for too long. */
+const MOST_KEYS = 500;
 
-/** It was sent, and the connection has ended before the answer: it may have been done, or may be yet. */
-export class LostAnswerError extends NoAnswerError {}
+type Found = Buffer | null;
 
-/**
- * Sends what a store asks of Redis, each command once. It is answered, or rejected at the latest when the connection is
- * given up because it has been silent for too long.
- */
+/** What a store asks of Redis, told to the node that has the key. */
 export class StoreCommands {
-  private inFlight = 0;
   private closed = false;
-  private readonly waiting = new Set<(connected: boolean) => void>();
 
-  constructor(
-    private readonly connection: RedisConnection,
-    private readonly time: ServerTime,
-    private readonly clock: Pick<Clock, 'after' | 'monotonic'>,
-  ) {
-    // Sent before anything else, so that the time is known when anything else is answered.
-    connection.onReady(() => {
-      time.forget();
-      this.askTime();
-      for (const settle of this.waiting) settle(true);
-    });
-  }
+  constructor(private readonly nodes: RedisNodes<StoreNode>) {}
 
-  read(keys: readonly string[]): Promise<(Buffer | null)[]> {
-    // Scripts tell the time too, but who only finds what he reads needs none.
-    if (this.time.isOld && isConnected(this.connection.client)) this.askTime();
-    return this.send('read', async (client) =>
-      keys.length === 1 ? [await client.getBuffer(keys[0]!)] : client.mgetBuffer([...keys]),
-    );
+  /** In their order, and one command for as many of them as can be. */
+  read(keys: readonly string[]): Promise<Found[]> {
+    if (this.closed) return closed();
+    const { only } = this.nodes;
+    if (only === undefined) return this.readAtNodes(keys);
+    if (keys.length <= MOST_KEYS) return only.read(keys);
+    const parts = chunks(keys, MOST_KEYS).map((part) => only.read(part));
+    return Promise.all(parts).then((found) => found.flat());
   }
 
   /** What the script returned: a code, the time, and what belongs to the code. */
   run<Reply extends readonly [code: number, micros: number, ...unknown[]]>(
     script: LuaScript,
-    keys: readonly string[],
+    keys: readonly [string, ...string[]],
     values: readonly (string | number | Buffer)[],
   ): Promise<Reply> {
-    return this.send(`run ${script.name}`, async (client) => {
-      const call = async (command: string, what: string) => {
-        const sentAt = this.clock.monotonic();
-        const args = [what, keys.length, ...keys, ...values];
-        const reply = (await client.callBuffer(command, args)) as Reply;
-        this.time.learn(reply[1], sentAt);
-        return reply;
-      };
-      try {
-        return await call('EVALSHA', script.sha);
-      } catch (error) {
-        if (!(error as Error).message.startsWith('NOSCRIPT')) throw error;
-        return call('EVAL', script.text);
-      }
-    });
+    if (this.closed) return closed();
+    return this.nodes.send(keys[0], (node, asking) =>
+      node.run<Reply>(script, keys, values, asking),
+    );
   }
 
-  /** Resolves when there is a connection, to whether there is one within so many milliseconds. */
-  reconnected(withinMs: number): Promise<boolean> {
-    const { client } = this.connection;
-    if (this.closed || isConnected(client)) return Promise.resolve(!this.closed);
-    return new Promise((resolve) => {
-      const settle = (connected: boolean) => {
-        this.waiting.delete(settle);
-        stop();
-        resolve(connected);
-      };
-      const stop = this.clock.after(withinMs, () => settle(false));
-      this.waiting.add(settle);
-    });
+  /** Resolves when there is a connection to the node that has the key, to whether there is one within so many milliseconds. */
+  async reconnected(key: string, withinMs: number): Promise<boolean> {
+    const node = this.nodes.nodeOf(key);
+    return node !== undefined && !this.closed && node.reconnected(withinMs);
   }
 
   async close(): Promise<void> {
     this.closed = true;
-    for (const settle of this.waiting) settle(false);
-    await this.connection.close();
+    await this.nodes.close();
   }
 
-  /**
-   * @throws {CacheRedisError} CACHE_REDIS_REFUSED
-   * @throws {NoAnswerError}
-   */
-  async send<Reply>(action: string, command: (client: Redis) => Promise<Reply>): Promise<Reply> {
-    if (this.closed) throw new NoAnswerError(`The store was to ${action}, but is closed`);
-    const { client } = this.connection;
-    if (this.inFlight >= MOST_IN_FLIGHT || unsentBytes(client) > MOST_BYTES_UNSENT) {
-      throw new NoAnswerError(`Redis is behind with its answers, and was not asked to ${action}`);
+  private async readAtNodes(keys: readonly string[]): Promise<Found[]> {
+    if (keys.length === 1) return [await this.readOne(keys[0]!)];
+    const found = Array<Found>(keys.length);
+    const read = async (part: readonly number[]) => {
+      for (const [at, value] of await this.readEach(part, keys)) found[at] = value;
+    };
+    const byNode = new Map<StoreNode | undefined, number[]>();
+    for (const [at, key] of keys.entries()) {
+      const node = this.nodes.nodeOf(key);
+      const part = byNode.get(node);
+      if (part === undefined) byNode.set(node, [at]);
+      else part.push(at);
     }
-    let sent = false;
-    this.inFlight++;
-    try {
-      if (client.status !== 'ready') await this.connection.connect();
-      if (!isConnected(client)) throw new Error('the connection is being ended');
-      sent = true;
-      writeTogether(client.stream);
-      return await command(client);
-    } catch (error) {
-      const answered = error instanceof Error && error.name === 'ReplyError';
-      if (!sent || answered) throw meaningOf(error, action);
-      throw new LostAnswerError(`Redis did not say whether it did ${action}`, { cause: error });
-    } finally {
-      this.inFlight--;
-    }
+    await Promise.all([...byNode.values()].flatMap((of) => chunks(of, MOST_KEYS)).map(read));
+    return found;
   }
 
-  private askTime(): void {
-    const sentAt = this.clock.monotonic();
-    this.connection.client
-      .time()
-      .then(([seconds, micros]) => {
-        this.time.learn(Number(seconds) * 1_000_000 + Number(micros), sentAt);
-      })
-      // The next answer tells it; or this user may not ask, which whoever checks the rights is told.
-      .catch(() => undefined);
+  private async readOne(key: string): Promise<Found> {
+    return (await this.nodes.send(key, (node, asking) => node.read([key], asking)))[0]!;
+  }
+
+  /** Of one node, of which some may have moved to another one. */
+  private async readEach(
+    part: readonly number[],
+    keys: readonly string[],
+  ): Promise<(readonly [at: number, found: Found])[]> {
+    const [first] = part;
+    if (part.length === 1) return [[first!, await this.readOne(keys[first!]!)]];
+    const answers = await this.nodes.send(keys[first!]!, (node) =>
+      node.readEach(part.map((at) => keys[at]!)),
+    );
+    return Promise.all(
+      part.map(async (at, index) => {
+        const answer = answers[index]!;
+        if (answer instanceof RedirectedError) return [at, await this.readOne(keys[at]!)] as const;
+        if (answer instanceof Error) throw answer;
+        return [at, answer] as const;
+      }),
+    );
   }
 }
 
-/** The client calls itself ready until a connection that it ends has ended. */
-function isConnected(client: Redis): boolean {
-  return client.status === 'ready' && client.stream.writable;
+function closed(): Promise<never> {
+  return Promise.reject(new NoAnswerError('The store is closed'));
 }
 
-function unsentBytes(client: Redis): number {
-  // There is none before it first connects.
-  return (client as { stream?: Redis['stream'] }).stream?.writableLength ?? 0;
+function chunks<T>(items: readonly T[], most: number): T[][] {
+  const parts: T[][] = [];
+  for (let first = 0; first < items.length; first += most) {
+    parts.push(items.slice(first, first + most));
+  }
+  return parts;
 }

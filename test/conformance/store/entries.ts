@@ -62,7 +62,7 @@ export function describeEntries(subject: () => Subject): void {
       'that is to be kept for %i s replaces the one before and is gone',
       async (s) => {
         await at.put();
-        const lease = await at.granted(at.store, { newerThan: at.store.now() + at.second });
+        const lease = await at.granted(at.store, { newerThan: at.store.now(USER) + at.second });
         expect(await at.fill(lease, {}, s)).toBe('stored');
         await at.advance(2);
         expect(await at.store.read(USER)).toBeUndefined();

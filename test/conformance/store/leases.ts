@@ -39,7 +39,7 @@ export function describeLeases(subject: () => Subject): void {
     });
 
     it('was granted at a time of the store', async () => {
-      const [before, lease, after] = [at.store.now(), await at.granted(), at.store.now()];
+      const [before, lease, after] = [at.store.now(USER), await at.granted(), at.store.now(USER)];
       expect(lease.entry).toEqual(USER);
       expect(lease.grantedAt).toBeGreaterThan(before - at.second);
       expect(lease.grantedAt).toBeLessThan(after + at.second);

@@ -109,7 +109,7 @@ export class Subject {
     return {
       payload: 'payload' in content ? content.payload : bytes('value'),
       loadedAt: lease.grantedAt,
-      softExpiry: Math.floor(this.store.now()) + freshFor * this.second,
+      softExpiry: Math.floor(this.store.now(lease.entry)) + freshFor * this.second,
       loadMs,
       schema: 513,
       version,
@@ -125,7 +125,7 @@ export class Subject {
   async put(stored: Content = {}, keep?: number, entry?: EntryName): Promise<StoredEntry> {
     const lease = await this.granted(
       this.store,
-      { newerThan: this.store.now() + this.second },
+      { newerThan: this.store.now(entry ?? USER) + this.second },
       entry,
     );
     const content = this.content(lease, stored);

@@ -12,6 +12,7 @@ import {
   readThrough,
 } from 'nestjs-cache-contract';
 import { RedisLock, redisStore } from 'nestjs-cache-contract/redis';
+import { Cluster } from 'ioredis';
 import type { Pool } from 'pg';
 
 export interface Profile {
@@ -88,6 +89,32 @@ process.env.REDIS_URL ??= 'redis://localhost:6379';
   providers: [ShopService],
 })
 export class AppModule {}
+// #endregion
+
+// #region cluster
+/** Two of its nodes, the others are learned of. Passwords may not hold what a url gives a meaning: encodeURIComponent. */
+export const cluster = redisStore({
+  nodes: ['rediss://shop:secret@redis-1:6379', 'rediss://shop:secret@redis-2:6379'],
+});
+
+/** As your own client finds it, which is neither used nor closed: with a certificate authority, or addresses to translate. */
+export const translated = redisStore({
+  client: new Cluster(['redis://10.0.0.7:6379'], {
+    lazyConnect: true,
+    redisOptions: { password: 'secret', tls: { ca: process.env.REDIS_CA } },
+    natMap: (address) => ({ host: 'redis.internal', port: Number(address.split(':')[1]) }),
+  }),
+});
+// #endregion
+
+// #region sentinels
+export const watched = redisStore({
+  sentinels: ['redis://:secret@sentinel-1:26379', 'redis://:secret@sentinel-2:26379'],
+  name: 'mymaster', // as in `sentinel monitor mymaster …`
+  username: 'shop', // at the servers they watch over
+  password: 'another secret',
+  tls: true,
+});
 // #endregion
 
 // #region watch

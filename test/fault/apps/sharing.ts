@@ -17,7 +17,7 @@ import {
   type Duration,
   type StoreDefinition,
 } from 'nestjs-cache-contract';
-import { redisStore } from 'nestjs-cache-contract/redis';
+import { redisStore, type RedisSource } from 'nestjs-cache-contract/redis';
 import type { RedisStore } from '../../../lib/store/redis/redis-store.js';
 import type { Answer, Question } from '../../support/fault-child.js';
 import { micros, type History, type Read, type Write } from '../../support/fault-history.js';
@@ -29,7 +29,7 @@ import { LeaselessStore, pause, WatchedStore } from '../../support/fault-store.j
 
 export interface Settings {
   /** The Redis that is put to the test. */
-  readonly cache: string;
+  readonly cache: RedisSource;
   /** Another one, which stands for the database: a version of each row, and how often it was loaded. */
   readonly source: string;
   readonly deadline?: Duration;
@@ -68,15 +68,17 @@ let store!: WatchedStore;
 
 /** What is on its way to Redis, or waits for a connection. */
 function watchQueue(remote: RedisStore): void {
-  const { commandQueue, offlineQueue } = remote['connection'].client as unknown as {
+  const { only } = remote['nodes'];
+  if (only === undefined) return;
+  const { commandQueue, offlineQueue } = only.connection.client as unknown as {
     readonly [queue: string]: { readonly length: number };
   };
   seen.mostQueued = Math.max(seen.mostQueued, commandQueue!.length + offlineQueue!.length);
 }
 
 function watchedStore(): StoreDefinition {
-  const { cache: url, deadline, startWithout } = settings;
-  const definition = redisStore({ url, deadline, startWithout });
+  const { cache, deadline, startWithout } = settings;
+  const definition = redisStore({ ...cache, deadline, startWithout });
   return {
     ...definition,
     open: (parts) => {
@@ -145,6 +147,13 @@ const cache = app.get(EntityCache);
 
 const one = <T>(of: readonly T[]) => of[Math.floor(Math.random() * of.length)]!;
 
+/** Ends readers and writer; resolves to what they have seen. */
+let stopLive = async (): Promise<History & { errors: string[] }> => ({
+  reads: [],
+  writes: [],
+  errors: [],
+});
+
 /** Ends the callers; resolves to how they fared. */
 let stopCallers = async () => ({ calls: 0, slow: 0, errors: [] as string[] });
 
@@ -192,6 +201,40 @@ const tasks = {
     await writing;
     return { reads, writes };
   },
+
+  /** Readers and a writer until they are stopped, who notes whether Redis has heard of what he changed. */
+  live: async (keys: readonly string[], readers: number) => {
+    const [reads, writes, errors]: [Read[], Write[], string[]] = [[], [], []];
+    let over = false;
+    const repeat = async (step: () => Promise<void>) => {
+      while (!over) {
+        await pause(20);
+        await step().catch((error: unknown) => errors.push(String(error)));
+      }
+    };
+    const read = async () => {
+      const [key, call, at] = [one(keys), { joined: false }, micros()];
+      const { version } = await calls.run(call, () => shop.find(key));
+      reads.push({ key, at, version, ...call });
+    };
+    const write = async () => {
+      const key = one(keys);
+      const version = await source.incr(key);
+      const pending = (await cache.invalidate(Rows, key)) === 'pending';
+      writes.push({ key, version, at: micros(), pending });
+    };
+    const all = Promise.all([
+      repeat(write),
+      ...Array.from({ length: readers }, () => repeat(read)),
+    ]);
+    stopLive = async () => {
+      over = true;
+      await all;
+      return { reads, writes, errors };
+    };
+  },
+
+  finish: () => stopLive(),
 
   /** Callers that go on until they are stopped, half of them for rows that everybody wants, half for new ones. */
   begin: async (callers: number, hot: readonly string[]) => {

@@ -1,6 +1,15 @@
-import { Cluster, Redis } from 'ioredis';
-import { createClient, type RedisSource } from '../../../lib/connection/redis-source.js';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { accessTo } from '../../../lib/connection/redis-access.js';
+import type { RedisSource } from '../../../lib/connection/redis-source.js';
 import { RedisLock } from '../../../lib/coordination/redis/redis-lock.js';
+
+/** Of a connection that is made to it; of a cluster, to another node than those that were named. */
+function optionsFor(source: RedisSource): RedisOptions {
+  const access = accessTo(source, 'Test');
+  return access.kind === 'server'
+    ? access.connect().options
+    : access.connect({ host: 'other', port: 1 }).options;
+}
 
 describe('a connection of our own', () => {
   const given = {
@@ -11,14 +20,31 @@ describe('a connection of our own', () => {
     username: 'shop',
     db: 3,
   };
-  it.each<[string, () => RedisSource]>([
-    ['a url', () => ({ url: 'redis://shop@localhost:1/3' })],
-    ['a client', () => ({ client: new Redis('redis://localhost:1', given) })],
-  ])('made from %s fails at once, sends nothing twice and times nothing out', (_, source) => {
-    expect(createClient(source(), 'Test').options).toMatchObject({
-      port: 1,
+  const sentinels = [{ host: 'localhost', port: 26379 }];
+  it.each<[string, number, () => RedisSource]>([
+    ['a url', 3, () => ({ url: 'redis://shop@localhost:1/3' })],
+    ['a client', 3, () => ({ client: new Redis('redis://localhost:1', given) })],
+    [
+      'a client with sentinels',
+      3,
+      () => ({ client: new Redis({ ...given, port: 1, sentinels, name: 'a', role: 'slave' }) }),
+    ],
+    [
+      'sentinels',
+      3,
+      () => ({ sentinels: ['redis://a'], name: 'a', username: 'shop', database: 3 }),
+    ],
+    ['nodes', 0, () => ({ nodes: ['redis://shop@localhost:1'] })],
+    [
+      'a cluster',
+      0,
+      () => ({ client: new Cluster(['redis://a'], { redisOptions: given, lazyConnect: true }) }),
+    ],
+  ])('made from %s fails at once, sends nothing twice and times nothing out', (_, db, source) => {
+    const options = optionsFor(source());
+    expect(options).toMatchObject({
       username: 'shop',
-      db: 3,
+      db,
       lazyConnect: true,
       enableOfflineQueue: false,
       maxRetriesPerRequest: 0,
@@ -27,48 +53,162 @@ describe('a connection of our own', () => {
       connectTimeout: 2_000,
       keyPrefix: '',
       enableAutoPipelining: false,
+      role: 'master',
+      failoverDetector: false,
     });
-    expect(createClient(source(), 'Test').options.commandTimeout).toBeUndefined();
+    expect(options.commandTimeout).toBeUndefined();
   });
 
   it('is tried again after a second at most, and soon at first', () => {
-    const { retryStrategy } = createClient({ url: 'redis://localhost:1' }, 'Test').options;
+    const { retryStrategy } = optionsFor({ url: 'redis://localhost:1' });
     const pauses = [1, 2, 3, 10, 1_000].map((times) => retryStrategy!(times) as number);
     expect(pauses).toEqual([100, 200, 400, 1_000, 1_000]);
+  });
+
+  it('says to sentinels and to servers what is meant for each', () => {
+    const to = (protocol: string, tls: boolean) =>
+      optionsFor({
+        sentinels: [
+          `${protocol}://watcher:of%20sentinels@[::1]`,
+          `${protocol}://watcher:of%20sentinels@two:2`,
+        ],
+        name: 'mymaster',
+        username: 'shop',
+        password: 'of servers',
+        database: 2,
+        tls,
+      });
+    expect(to('rediss', false)).toMatchObject({
+      sentinels: [
+        { host: '::1', port: 26_379 },
+        { host: 'two', port: 2 },
+      ],
+      name: 'mymaster',
+      sentinelUsername: 'watcher',
+      sentinelPassword: 'of sentinels',
+      sentinelTLS: {},
+      username: 'shop',
+      password: 'of servers',
+      db: 2,
+    });
+    expect(to('rediss', false).tls).toBeUndefined();
+    expect(to('redis', true)).toMatchObject({ enableTLSForSentinelMode: true, tls: {} });
+    expect(to('redis', true).sentinelTLS).toBeUndefined();
+  });
+
+  it('says to every node of a cluster what is meant for all', () => {
+    const nodes = ['rediss://shop:of%20nodes@one', 'rediss://shop:of%20nodes@[::1]:7000'];
+    const access = accessTo({ nodes }, 'Test');
+    expect(access).toMatchObject({
+      seeds: [
+        { host: 'one', port: 6_379 },
+        { host: '::1', port: 7_000 },
+      ],
+    });
+    const secrets = { username: 'shop', password: 'of nodes', tls: {} };
+    expect(optionsFor({ nodes })).toMatchObject({ host: 'other', port: 1, ...secrets });
+  });
+
+  it('goes where a cluster of the user would go', () => {
+    const first: RedisOptions = { host: 'one', port: 1, password: 'secret' };
+    const client = new Cluster([first, 'redis://two:2', 3], {
+      lazyConnect: true,
+      redisOptions: { tls: { ca: 'ours' } },
+      natMap: { '10.0.0.1:6379': { host: 'outside', port: 7 } },
+    });
+    const access = accessTo({ client }, 'Test');
+    if (access.kind !== 'cluster') throw new Error('it is a cluster');
+    expect(access.seeds).toEqual([
+      { host: 'one', port: 1 },
+      { host: 'two', port: 2 },
+      { host: '127.0.0.1', port: 3 },
+    ]);
+    const found = access.translate({ host: '10.0.0.1', port: 6_379 });
+    expect(access.connect(found).options).toMatchObject({
+      host: 'outside',
+      port: 7,
+      password: 'secret',
+      tls: { ca: 'ours' },
+    });
+    expect(access.translate({ host: '10.0.0.2', port: 1 })).toEqual({ host: '10.0.0.2', port: 1 });
   });
 });
 
 describe('locks in Redis are refused', () => {
+  const begin = 'RedisLock expected';
+  const one = `${begin} one of url, nodes, sentinels and client, got`;
   const url = "Fix: write new RedisLock({ url: 'redis://localhost:6379' }).";
+  const nodes =
+    "Fix: write new RedisLock({ nodes: ['redis://node-1:6379', 'redis://node-2:6379'] }).";
+  const behind =
+    "Fix: write new RedisLock({ sentinels: ['redis://sentinel-1:26379'], name: 'mymaster' }).";
+  const sentinels = ['redis://localhost:26379'];
   const client = new Redis('redis://localhost:1', { lazyConnect: true });
-  const cluster = new Cluster([], { lazyConnect: true });
+  const cluster = new Cluster([], { lazyConnect: true, useSRVRecords: true });
   it.each<[string, unknown, string]>([
-    ['nothing', undefined, `RedisLock expected either a url or a client, got neither. ${url}`],
-    ['neither', {}, `RedisLock expected either a url or a client, got neither. ${url}`],
-    [
-      'both',
-      { url: 'redis://localhost', client },
-      `RedisLock expected either a url or a client, got both. ${url}`,
-    ],
+    ['nothing', undefined, `${one} none of them. ${url}`],
+    ['none of them', {}, `${one} none of them. ${url}`],
+    ['two of them', { url: 'redis://localhost', client }, `${one} url and client. ${url}`],
     [
       'another address, which is not shown',
       { url: 'http://user:secret@localhost' },
-      `RedisLock expected a url that begins with redis:// or rediss://, got a text that begins otherwise. ${url}`,
+      `${begin} a url that begins with redis:// or rediss://, got a text that begins otherwise. ${url}`,
     ],
     [
       'a number',
       { url: 6379 },
-      `RedisLock expected a url that begins with redis:// or rediss://, got 6379 (number). ${url}`,
+      `${begin} a url that begins with redis:// or rediss://, got 6379 (number). ${url}`,
+    ],
+    ['no nodes', { nodes: [] }, `${begin} as nodes some urls, got none. ${nodes}`],
+    [
+      'one node as text, which is not shown',
+      { nodes: 'redis://:secret@localhost' },
+      `${begin} as nodes some urls, got a text. ${nodes}`,
+    ],
+    [
+      'a node with another protocol',
+      { nodes: ['redis://localhost', 'localhost:6379'] },
+      `${begin} as nodes some urls, each that begins with redis:// or rediss://, got a text that begins otherwise. ${nodes}`,
+    ],
+    [
+      'an address that is none',
+      { nodes: ['redis://:secret@:a'] },
+      `${begin} as nodes some urls, got one that is none. ${nodes}`,
+    ],
+    [
+      'nodes with different passwords',
+      { nodes: ['redis://:one@a', 'redis://:two@b'] },
+      `${begin} as nodes some urls with one user, one password and one protocol for all, got different ones. ${nodes}`,
+    ],
+    [
+      'sentinels without a name',
+      { sentinels },
+      `${begin} as name what the sentinels call the primary, got undefined. ${behind}`,
+    ],
+    [
+      'a password that is none',
+      { sentinels, name: 'mymaster', password: 1234 },
+      `${begin} as password a text, got 1234 (number). ${behind}`,
+    ],
+    [
+      'half a database',
+      { sentinels, name: 'mymaster', database: 0.5 },
+      `${begin} as database a whole number from 0, got 0.5 (number). ${behind}`,
+    ],
+    [
+      'a password beside an address',
+      { url: 'redis://localhost', password: 'secret' },
+      `${begin} password beside sentinels only, got it beside url. Fix: leave it out: what belongs to a url stands in it.`,
     ],
     [
       'options as client',
       { client: { host: 'localhost' } },
-      "RedisLock expected as client a Redis of ioredis, got an object. Fix: write new RedisLock({ client: new Redis('redis://localhost:6379') }), or give the url.",
+      `${begin} as client a Redis or a Cluster of ioredis, got an object. Fix: write new RedisLock({ client: new Redis('redis://localhost:6379') }), or give the url.`,
     ],
     [
-      'a cluster',
+      'a cluster that is found by SRV records',
       { client: cluster },
-      "RedisLock expected as client a Redis of ioredis, got a Cluster. Fix: write new RedisLock({ client: new Redis('redis://localhost:6379') }), or give the url.",
+      `${begin} as client a Cluster that knows addresses, got one that looks for SRV records. Fix: resolve them, and give the addresses as nodes.`,
     ],
     [
       'a namespace with braces',

@@ -22,7 +22,7 @@ const resolved = (contract: object, stores: readonly string[] = ['default', 'dur
     loose(contract),
     'here',
     undefined,
-    new Map(stores.map((name) => [name, { tells: false }])),
+    new Map(stores.map((name) => [name, { tells: false, leases: 'store' }])),
   );
 
 function policyOf(contract: object, stores?: readonly string[]): Policy {

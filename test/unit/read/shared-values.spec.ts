@@ -302,7 +302,7 @@ describe('bytes in the store that nobody here wrote', () => {
     const { store, processes } = fleet(2);
     const [first, second] = processes;
     const lease = await store.claim({ entity: 'thing', id: 'a' }, 1_000);
-    const now = store.now();
+    const now = store.now(lease.entry);
     const stored = {
       payload: Uint8Array.of(99, 1, 2, 3),
       loadedAt: now,

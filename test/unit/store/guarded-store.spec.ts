@@ -289,3 +289,36 @@ describe('what is granted late', () => {
     expect(left).toBe(1);
   });
 });
+
+describe('a store of several parts', () => {
+  const [here, there] = ['here', 'there'].map((id) => ({ entity: 'profile', id }));
+
+  function inParts() {
+    const test = setUp();
+    const asked: string[][] = [];
+    test.store.placeOf = ({ id }) => id;
+    test.store.readAll = (entries) => {
+      asked.push(entries.map(({ id }) => id));
+      return asked.at(-1)!.includes('there')
+        ? Promise.reject(new Error('connection reset'))
+        : Promise.resolve(entries.map(() => undefined));
+    };
+    return { ...test, asked };
+  }
+
+  it('is asked for what one has while another one is out of reach', async () => {
+    const { guarded, asked } = inParts();
+    for (let i = 0; i < 6; i++) await expect(guarded.find(there!)).rejects.toBe(NO_STORE);
+    expect(asked).toHaveLength(5);
+    await expect(guarded.find(here!)).resolves.toBeUndefined();
+    await expect(guarded.invalidate(here!)).resolves.toBeUndefined();
+    await expect(guarded.invalidate(there!)).rejects.toBe(NO_STORE);
+  });
+
+  it('is asked for what it has part by part, also in one turn', async () => {
+    const { guarded, asked } = inParts();
+    const found = await Promise.allSettled([here!, there!, here!].map((one) => guarded.find(one)));
+    expect(found.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(asked).toEqual([['here', 'here'], ['there']]);
+  });
+});

@@ -1,0 +1,91 @@
+import type { Clock } from '../time/clock.js';
+import type { NodeAddress, RedisAccess } from './redis-access.js';
+import { RedisConnection } from './redis-connection.js';
+import { CacheRedisError, meaningOf } from './redis.error.js';
+import { layoutOf, type Layout } from './slots.js';
+
+/** So many nodes are asked at once, and the first answer counts: one that hangs keeps nobody waiting. */
+const ASKED_AT_ONCE = 3;
+const ANSWER_WITHIN_MS = 1_000;
+
+/** Finds out from any node of a cluster who has which slots. */
+export class ClusterLayout {
+  /** All there are, as far as is known. */
+  nodes: readonly NodeAddress[];
+  /** Connections for one question each. */
+  private readonly scouts = new Set<RedisConnection>();
+
+  constructor(
+    private readonly access: Extract<RedisAccess, { kind: 'cluster' }>,
+    private readonly clock: Pick<Clock, 'after' | 'random'>,
+  ) {
+    this.nodes = access.seeds;
+  }
+
+  /**
+   * `connected`: who is asked first.
+   *
+   * @throws {CacheRedisError} CACHE_REDIS_REFUSED
+   * @throws {NoAnswerError}
+   */
+  async ask(connected: readonly RedisConnection[]): Promise<Layout> {
+    const ready = connected.filter(({ client }) => client.status === 'ready');
+    const others = [...this.nodes, ...this.access.seeds];
+    const questions = [
+      ...this.shuffled(ready).map((connection) => () => this.answerOf(connection)),
+      ...this.shuffled(others).map((address) => () => this.scout(address)),
+    ];
+    const failures: unknown[] = [];
+    for (let first = 0; first < questions.length; first += ASKED_AT_ONCE) {
+      const some = questions.slice(first, first + ASKED_AT_ONCE);
+      try {
+        const layout = await Promise.any(some.map((question) => question()));
+        if (layout.nodes.length > 0) this.nodes = layout.nodes;
+        return layout;
+      } catch (error) {
+        failures.push(...((error as AggregateError).errors as unknown[]));
+      }
+    }
+    throw failures.find((failure) => failure instanceof CacheRedisError) ?? failures.at(-1);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.scouts].map((scout) => scout.close()));
+  }
+
+  private async scout(address: NodeAddress): Promise<Layout> {
+    const scout = new RedisConnection(this.access.connect(address));
+    this.scouts.add(scout);
+    try {
+      return await this.answerOf(scout);
+    } finally {
+      await scout.close();
+      this.scouts.delete(scout);
+    }
+  }
+
+  private async answerOf(connection: RedisConnection): Promise<Layout> {
+    const { client } = connection;
+    const { host = '', port = 0 } = client.options;
+    let stop = () => {};
+    const late = new Promise<never>((_, reject) => {
+      const giveUp = () => reject(new Error(`no answer within ${ANSWER_WITHIN_MS} ms`));
+      stop = this.clock.after(ANSWER_WITHIN_MS, () => setImmediate(giveUp));
+    });
+    const asked = connection.connect().then(() => client.cluster('SLOTS'));
+    try {
+      return layoutOf(await Promise.race([asked, late]), { host, port }, this.access.translate);
+    } catch (error) {
+      throw meaningOf(error, 'say which node has which keys');
+    } finally {
+      stop();
+    }
+  }
+
+  private shuffled<T>(items: readonly T[]): T[] {
+    return items
+      .map((item) => ({ item, by: this.clock.random() }))
+      .sort((one, other) => one.by - other.by)
+      .map(({ item }) => item);
+  }
+}

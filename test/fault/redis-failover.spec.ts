@@ -1,0 +1,214 @@
+import { setTimeout } from 'node:timers/promises';
+import { EntryKeys } from '../../lib/store/redis/entry-keys.js';
+import { PATIENCE_MS, until } from '../support/fault-child.js';
+import { startFleetAt, WELL, type Fleet, type Member } from '../support/fault-fleet.js';
+import { micros, staleReads, type Write } from '../support/fault-history.js';
+import { hasRedis } from '../support/redis-binaries.js';
+import { startCluster, type TestCluster } from '../support/redis-cluster.js';
+import type { TestRedis } from '../support/redis-server.js';
+import { startSentinels, type TestSentinels } from '../support/redis-sentinels.js';
+
+const PROCESSES = 3;
+const READERS = 6;
+/** As many as make it likely that each of three nodes has some. */
+const KEYS = 15;
+/** What a primary has acknowledged so shortly before it was killed, its replica may not have. */
+const NOT_REPLICATED_US = 100_000;
+
+/** What was acknowledged then may be known to a server only that is no primary any longer. Microseconds. */
+interface Unsafe {
+  readonly from: number;
+  readonly to: number;
+}
+const AWHILE_MS = 700;
+
+const keysNamed = (name: string) => Array.from({ length: KEYS }, (_, index) => `${name}-${index}`);
+const start = (fleet: Fleet) =>
+  Promise.all(Array.from({ length: PROCESSES }, () => fleet.start({ delays: 3 })));
+
+/** They read and write while something happens, and some time before and after. */
+async function during(
+  fleet: Fleet,
+  keys: readonly string[],
+  happens: () => Promise<Unsafe | undefined>,
+) {
+  const members = await start(fleet);
+  await Promise.all(members.map((member) => member.live(keys, READERS)));
+  await setTimeout(AWHILE_MS);
+  const unsafe = await happens();
+  const isLost = ({ at }: Write) => unsafe !== undefined && at > unsafe.from && at < unsafe.to;
+  // Until what was pending is told, and what is stored is what everybody gets.
+  await until('all of them use it again', () => shared(members, `probe-${Date.now()}`));
+  await setTimeout(AWHILE_MS);
+  const histories = await Promise.all(members.map((member) => member.finish()));
+  const stuck: string[] = [];
+  for (const key of keys) {
+    const version = Number(fleet.source.cli('GET', key));
+    for (const member of members) {
+      await member.read(key);
+      if ((await member.peek(key)) !== version) stuck.push(key);
+    }
+  }
+  const ends = await fleet.end();
+  expect(ends).toEqual(Array(PROCESSES).fill(WELL));
+  const writes = histories.flatMap((history) => history.writes);
+  return {
+    members,
+    reads: histories.flatMap((history) => history.reads).length,
+    acknowledged: writes.filter(({ pending }) => pending !== true).length,
+    pending: writes.filter(({ pending }) => pending === true).length,
+    stale: staleReads(histories, isLost),
+    errors: histories.flatMap(({ errors }) => errors),
+    stuck,
+  };
+}
+
+async function killed(victim: TestRedis): Promise<Unsafe> {
+  const from = micros() - NOT_REPLICATED_US;
+  await victim.kill();
+  return { from, to: micros() + NOT_REPLICATED_US };
+}
+
+/** Whether what one has loaded is what all others get. */
+async function shared(members: readonly Member[], key: string): Promise<boolean> {
+  const rows = [];
+  for (const member of members) rows.push(await member.read(key));
+  return new Set(rows.map(({ by }) => by)).size === 1;
+}
+
+(hasRedis() ? describe : describe.skip)('processes that share entries in a cluster', () => {
+  let cluster: TestCluster;
+  let fleet: Fleet;
+  beforeAll(async () => {
+    cluster = (await startCluster())!;
+    fleet = await startFleetAt({ nodes: cluster.urls.slice(0, 2) });
+  }, PATIENCE_MS);
+  afterEach(() => fleet.stop());
+  afterAll(async () => {
+    await fleet?.remove();
+    await cluster?.stop();
+  });
+
+  const ownerOf = (id: string) =>
+    cluster.ownerOf(new EntryKeys('shop').record({ entity: 'row', id }));
+
+  it(
+    'never read what was invalidated before they asked, while a node hands over to its replica',
+    async () => {
+      const found = await during(fleet, keysNamed('handed over'), async () => {
+        for (const primary of cluster.primaries()) await cluster.failOver(primary);
+        // A replica takes over when it has all.
+        return undefined;
+      });
+      expect(found).toMatchObject({ stale: [], errors: [], stuck: [] });
+      expect(Math.min(found.reads, found.acknowledged)).toBeGreaterThan(100);
+    },
+    2 * PATIENCE_MS,
+  );
+
+  it(
+    'nor while a node is killed and its replica takes its place, but for what only that node knew',
+    async () => {
+      const found = await during(fleet, keysNamed('killed'), async () => {
+        const [victim] = cluster.primaries();
+        const unsafe = await killed(victim!);
+        await cluster.settled(cluster.nodes.filter((node) => node.isUp()));
+        await victim!.restart();
+        await cluster.settled();
+        return unsafe;
+      });
+      expect(found).toMatchObject({ stale: [], errors: [], stuck: [] });
+      expect(Math.min(found.reads, found.acknowledged, found.pending)).toBeGreaterThan(0);
+    },
+    2 * PATIENCE_MS,
+  );
+
+  it.each(['killed', 'frozen'] as const)(
+    'are served from the other nodes while one is %s, and by its replica afterwards',
+    async (kind) => {
+      const keys = keysNamed(`others while ${kind}`);
+      const members = await start(fleet);
+      for (const member of members) for (const key of keys) await member.read(key);
+      const [victim] = cluster.primaries();
+      const others = keys.filter((key) => ownerOf(key) !== victim);
+      const own = keys.filter((key) => ownerOf(key) === victim);
+      expect(Math.min(others.length, own.length)).toBeGreaterThan(0);
+      const loads = () => others.map((key) => fleet.loadsOf(key));
+      const before = loads();
+      if (kind === 'killed') await victim!.kill();
+      else victim!.freeze();
+      const end = Date.now() + AWHILE_MS;
+      let rounds = 0;
+      while (Date.now() < end) {
+        // One after another: more of them than it takes to give something up.
+        for (let time = 0; time < 6; time++) {
+          await Promise.all(members.map((member) => member.read(own[time % own.length]!)));
+        }
+        await Promise.all(members.flatMap((member) => others.map((key) => member.read(key))));
+        rounds++;
+      }
+      const loadedOwn = own.reduce((sum, key) => sum + fleet.loadsOf(key), 0);
+      expect(loads()).toEqual(before);
+      expect(rounds).toBeGreaterThan(0);
+      expect(loadedOwn).toBeGreaterThan(own.length);
+      await cluster.settled(cluster.nodes.filter((node) => node.isUp()));
+      await until('what its replica has is used', async () => {
+        const row = await Promise.all(members.map((member) => member.read(own[0]!)));
+        const loaded = fleet.loadsOf(own[0]!);
+        const again = await Promise.all(members.map((member) => member.read(own[0]!)));
+        return row.length === again.length && fleet.loadsOf(own[0]!) === loaded;
+      });
+      expect(await fleet.end()).toEqual(Array(PROCESSES).fill(WELL));
+      if (kind === 'killed') await victim!.restart();
+      else victim!.thaw();
+      await cluster.settled();
+    },
+    2 * PATIENCE_MS,
+  );
+});
+
+(hasRedis() ? describe : describe.skip)('processes whose Redis is watched by sentinels', () => {
+  let watched: TestSentinels;
+  let fleet: Fleet;
+  beforeAll(async () => {
+    watched = (await startSentinels({ password: 'of-servers', ofSentinels: 'of-sentinels' }))!;
+    const { urls: sentinels, name } = watched;
+    fleet = await startFleetAt({ sentinels, name, password: 'of-servers' });
+  }, PATIENCE_MS);
+  afterEach(() => fleet.stop());
+  afterAll(async () => {
+    await fleet?.remove();
+    await watched?.stop();
+  });
+
+  it(
+    'never read what was invalidated before they asked, while it hands over to its replica, but for what was told to both',
+    async () => {
+      const found = await during(fleet, keysNamed('handed over'), async () => {
+        const from = micros();
+        await watched.failOver();
+        return { from, to: micros() };
+      });
+      expect(found).toMatchObject({ stale: [], errors: [], stuck: [] });
+      expect(Math.min(found.reads, found.acknowledged)).toBeGreaterThan(100);
+    },
+    2 * PATIENCE_MS,
+  );
+
+  it(
+    'nor while it is killed and its replica takes its place, but for what only it knew',
+    async () => {
+      const found = await during(fleet, keysNamed('killed'), async () => {
+        const victim = watched.primary();
+        const unsafe = await killed(victim);
+        await watched.anotherPrimary(victim);
+        await victim.restart();
+        await watched.settled();
+        return unsafe;
+      });
+      expect(found).toMatchObject({ stale: [], errors: [], stuck: [] });
+      expect(Math.min(found.reads, found.acknowledged, found.pending)).toBeGreaterThan(0);
+    },
+    2 * PATIENCE_MS,
+  );
+});
