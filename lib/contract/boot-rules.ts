@@ -1,6 +1,7 @@
 import type { Fault } from '../errors/configuration.error.js';
 import { formatDuration } from '../time/duration.js';
-import type { KnownStore, Policy } from './policy.js';
+import type { KnownStore } from './kept-in.js';
+import type { Policy } from './policy.js';
 import { whatToLower } from './what-to-lower.js';
 import { isOvertaken, worstStaleness, type Exposure } from './worst-case.js';
 

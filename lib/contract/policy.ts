@@ -3,6 +3,7 @@ import { show } from '../errors/wording.js';
 import { formatDuration } from '../time/duration.js';
 import { checkOptions, type Place } from './check-options.js';
 import type { AnyEntity, Bounds, Version } from './entity.js';
+import { resolveStore, type KeptIn, type KnownStore } from './kept-in.js';
 import { NAME, type Known } from './option.js';
 import {
   CONTRACT_OPTIONS,
@@ -55,23 +56,12 @@ export interface BypassPolicy {
 }
 
 /** A contract as it is in force: checked, defaults filled in, durations in milliseconds. */
-export interface Policy {
+export interface Policy extends KeptIn {
   readonly entity: string;
   readonly maxStalenessMs: Bounds<number>;
   readonly prefer: 'origin' | 'stale' | 'error';
   readonly read: ReadThroughPolicy | BypassPolicy;
   readonly write: WriteStrategy['kind'];
-  /** Where its entries are kept: in this process, in a store that several share, or in both. */
-  readonly keptIn: 'process' | 'store' | 'store and process';
-  /** Name of that store. */
-  readonly store?: string;
-  /**
-   * How long a copy in the process may be used after it was last known that no change of it was missed; `Infinity` where
-   * its ttl is bound enough.
-   */
-  readonly copyLeaseMs: number;
-  /** Who grants leases there. */
-  readonly leases?: 'store' | 'lock';
   /** Of what shape its values are. */
   readonly schema: number;
   /** Where `write` is `'write-behind'`. */
@@ -84,23 +74,6 @@ export interface Policy {
   /** Where options came from that the contract does not give, or gives otherwise. */
   readonly overridden: readonly string[];
 }
-
-/** The store of entities that name none. */
-export const DEFAULT_STORE = 'default';
-/** A store, as far as a policy has to know it. */
-export interface KnownStore {
-  /** Whether processes tell each other what has changed in it. */
-  readonly tells: boolean;
-  /** Who grants leases there: a lock refuses nothing by itself. */
-  readonly leases: 'store' | 'lock';
-}
-
-/** As soon as this process hears of a change elsewhere, though the message was lost: it asks every second. */
-export const TOLD_WITHIN_MS = 1_500;
-const LONGEST_LEASE_MS = 5_000;
-
-/** Names the tables of the process. */
-export const PROCESS = 'process';
 
 /** How much an origin can take. */
 export interface OriginPolicy {
@@ -246,64 +219,6 @@ function resolveWriteBehind(
     delayMs: delay!,
     maxDelayMs: maxDelay!,
   });
-}
-
-/** The store an entity names; the default one, if there is one, where it names none. */
-function resolveStore(
-  { store, maxStaleness, prefer, write, tags }: Known,
-  read: Policy['read'],
-  stores: ReadonlyMap<string, KnownStore>,
-  { owner, at }: Place,
-  faults: Fault[],
-): Pick<Policy, 'keptIn' | 'store' | 'leases' | 'copyLeaseMs'> {
-  const behind = (write as WriteStrategy | undefined)?.kind === 'write-behind';
-  const named = store as string | undefined;
-  if (named !== undefined && named !== PROCESS && !stores.has(named)) {
-    faults.push({
-      code: 'CACHE_STORE_UNKNOWN',
-      problem: `${owner} names the store '${named}', and there is none of that name.`,
-      at,
-      fix: `write CacheModule.forRoot({ stores: { ${named}: redisStore({ url }) } }), or name one of ${[PROCESS, ...stores.keys()].map((name) => `'${name}'`).join(', ')}.`,
-    });
-    return { keptIn: 'process', copyLeaseMs: Infinity };
-  }
-  const isShared = named === undefined ? stores.has(DEFAULT_STORE) : named !== PROCESS;
-  if (!isShared || read.kind === 'bypass') return { keptIn: 'process', copyLeaseMs: Infinity };
-  if (behind) {
-    // Its journal is in this process, and so is what readers see of it.
-    if (named !== undefined) faults.push(cannot('is written behind', owner, named, at));
-    return { keptIn: 'process', copyLeaseMs: Infinity };
-  }
-  if (tags !== undefined) faults.push(cannot('has tags', owner, named ?? DEFAULT_STORE, at));
-  const bounds = (maxStaleness as Bounds<number> | undefined) ?? { normal: 0, incident: 0 };
-  const name = named ?? DEFAULT_STORE;
-  const { tells, leases } = stores.get(name)!;
-  const copyLeaseMs = leaseOfCopies(read, bounds, tells);
-  return {
-    keptIn: prefer !== 'error' && copyLeaseMs > 0 ? 'store and process' : 'store',
-    store: name,
-    leases,
-    copyLeaseMs,
-  };
-}
-
-/** As long as the contract bears that a change elsewhere is not heard of. 0: no copy may be used. */
-function leaseOfCopies(
-  { ttlMs, staleForMs }: ReadThroughPolicy,
-  { normal, incident }: Bounds<number>,
-  isTold: boolean,
-): number {
-  if (ttlMs + staleForMs <= normal) return Infinity;
-  return isTold && normal >= TOLD_WITHIN_MS ? Math.min(incident, LONGEST_LEASE_MS) : 0;
-}
-
-function cannot(what: string, owner: string, store: string, at: string): Fault {
-  return {
-    code: 'CACHE_STORE_UNFIT',
-    problem: `${owner} ${what}, which entities in the store '${store}' cannot be.`,
-    at,
-    fix: `write \`store: '${PROCESS}'\` in its contract: its entries are then kept in each process.`,
-  };
 }
 
 function resolveOrigin(

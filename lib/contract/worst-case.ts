@@ -1,10 +1,6 @@
 import { formatDuration } from '../time/duration.js';
-import {
-  TOLD_WITHIN_MS,
-  type Policy,
-  type ReadThroughPolicy,
-  type WriteBehindPolicy,
-} from './policy.js';
+import { TOLD_WITHIN_MS } from './kept-in.js';
+import type { Policy, ReadThroughPolicy, WriteBehindPolicy } from './policy.js';
 
 /** How stale an answer can be in one situation, measured at the call. */
 export interface Exposure {

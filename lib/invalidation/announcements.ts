@@ -1,4 +1,4 @@
-import type { EntryName } from '../store/cache-store.js';
+import type { EntryName } from '../store/entry-name.js';
 import type { GuardedLog } from '../store/guarded-log.js';
 
 /** More of them in one message would keep its reader from everything else. */

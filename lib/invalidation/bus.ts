@@ -1,4 +1,3 @@
-import type { EntryName } from '../store/cache-store.js';
 import type { LogAnswer, LogMessage, LogPosition } from '../store/invalidation-log.js';
 import type { GuardedLog } from '../store/guarded-log.js';
 import type { Background } from '../time/background.js';

@@ -1,6 +1,6 @@
 import type { Singleflight } from '../coordination/singleflight.js';
 import type { EventSource } from '../events/event-source.js';
-import type { EntryName } from '../store/cache-store.js';
+import type { EntryName } from '../store/entry-name.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { GuardedStore } from '../store/guarded-store.js';
 import { RemoteTier } from '../store/remote-tier.js';

@@ -1,4 +1,4 @@
-import { DEFAULT_STORE, PROCESS, type KnownStore } from '../contract/policy.js';
+import { DEFAULT_STORE, PROCESS, type KnownStore } from '../contract/kept-in.js';
 import { NAME } from '../contract/option.js';
 import type { Fault } from '../errors/configuration.error.js';
 import { show } from '../errors/wording.js';

@@ -1,12 +1,8 @@
 import type { Comparable } from '../entry/version.js';
+import type { EntryName } from './entry-name.js';
 import type { InvalidationLog } from './invalidation-log.js';
 
-/** Names one entry in a store. */
-export interface EntryName {
-  readonly entity: string;
-  /** As `idOf` makes it of a key. It may contain every character, lone surrogates too. */
-  readonly id: string;
-}
+export type { EntryName };
 
 /** What a store keeps of one load. Times are milliseconds of the store's own clock, as {@link CacheStore.now} tells it. */
 export interface StoredEntry {

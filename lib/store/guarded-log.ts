@@ -1,4 +1,4 @@
-import type { EntryName } from './cache-store.js';
+import type { EntryName } from './entry-name.js';
 import type { InvalidationLog, LogAnswer, LogListener, LogPosition } from './invalidation-log.js';
 
 /** A log that costs who asks it no more than the deadline of its store. */

@@ -1,4 +1,4 @@
-import type { EntryName } from './cache-store.js';
+import type { EntryName } from './entry-name.js';
 
 /**
  * Where a log ends, or how far somebody has heard it. Of two epochs, one knows nothing of what is in the other: a log

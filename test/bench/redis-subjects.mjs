@@ -63,8 +63,9 @@ export const subjects = {
     const library = await import('../../dist/index.js');
     const { redisStore } = await import('../../dist/redis.js');
     const Users = library.entity('user', {
-      // Too short for a copy in the process.
-      maxStaleness: { normal: '5s', incident: '2h' },
+      maxStaleness: '2h',
+      // No copy in the process.
+      prefer: 'error',
       read: library.readThrough({ ttl: SECONDS * 1000, jitter: 0 }),
       write: library.invalidate(),
     });

@@ -24,6 +24,8 @@ const Users = entity<{ id: string }>('user', {
   maxStaleness: { normal: '5s', incident: '1h' },
   read: readThrough({ ttl: '30m' }),
   write: invalidate(),
+  // No copy in the process.
+  prefer: 'error',
 });
 
 (hasRedis() ? describe : describe.skip)('a Redis Cluster', () => {

@@ -71,7 +71,7 @@ const TERMS = { leaseMs: LONG_MS, staleForMs: 0, staleOnErrorMs: 0, newerThan: 0
   it.each([
     ['EVALSHA', [...ALL, '-evalsha']],
     ['EVAL', [...ALL, '-eval']],
-    ['SETRANGE|GETRANGE', [...ALL, '-setrange', '-getrange']],
+    ['HSET|GETRANGE', [...ALL, '-hset', '-getrange']],
     ['SET|DEL', [...ALL, '-set', '-del']],
     ['SUBSCRIBE', ['~server*', '+@all', 'resetchannels']],
     ['PUBLISH', [...ALL, '-publish']],

@@ -74,7 +74,12 @@ async function history(seed: number) {
     way.log = told;
     const test = testEngine(clock, undefined, way);
     test.engine.entities.stateOf(Users);
-    return { ...test, told, own: { a: 0, b: 0 } as typeof source, readings: new Set<Reading>() };
+    return {
+      ...test,
+      told,
+      own: Object.fromEntries(KEYS.map((key) => [key, 0])),
+      readings: new Set<Reading>(),
+    };
   });
   const tooOld: object[] = [];
   const count = { copies: 0, late: 0, acknowledged: 0, pending: 0 };

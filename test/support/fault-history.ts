@@ -28,13 +28,16 @@ export const micros = () => Number(process.hrtime.bigint() / 1_000n);
 /**
  * The reads that are older than an invalidation that was complete when they were called. Who joins a load may be
  * answered as of its beginning, though not from before an invalidation of his own process. `isLost`: nobody else need
- * know of it.
+ * know of it. `within`: so many microseconds others may take to learn of it.
  */
 export function staleReads(
   histories: readonly History[],
   isLost: (write: Write) => boolean = () => false,
+  within = 0,
 ): Read[] {
-  const all = histories.flatMap(({ writes }) => writes);
+  const all = histories
+    .flatMap(({ writes }) => writes)
+    .map((write) => ({ ...write, at: write.at + within }));
   const everybody = newest(all.filter((write) => write.pending !== true && !isLost(write)));
   return histories.flatMap(({ reads, writes }) => {
     const own = newest(writes);

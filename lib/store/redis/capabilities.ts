@@ -10,7 +10,10 @@ const PROBE_MS = 10_000;
 
 type Trial = (client: Redis, probe: string) => Promise<unknown>;
 
-/** What the store sends, and what its scripts do, which needs the same rights. */
+/**
+ * What the store sends, and what its scripts do, which needs the same rights. That a key is of another type is an answer
+ * like others.
+ */
 const TRIALS = {
   time: (client) => client.time(),
   get: (client, probe) => client.get(probe),
@@ -18,14 +21,23 @@ const TRIALS = {
   set: (client, probe) => client.set(probe, 'x', 'PX', PROBE_MS),
   append: (client, probe) => client.append(probe, 'x'),
   getrange: (client, probe) => client.getrange(probe, 0, 0),
-  setrange: (client, probe) => client.setrange(probe, 0, 'x'),
   pttl: (client, probe) => client.pttl(probe),
   pexpire: (client, probe) => client.pexpire(probe, PROBE_MS),
+  hget: (client, probe) => client.hget(probe, 'x'),
+  hmget: (client, probe) => client.hmget(probe, 'x'),
+  hset: (client, probe) => client.hset(probe, 'x', 'x'),
+  hincrby: (client, probe) => client.hincrby(probe, 'x', 1),
+  xadd: (client, probe) => client.xadd(probe, '*', 'x', 'x'),
+  xrange: (client, probe) => client.xrange(probe, '-', '+'),
   del: (client, probe) => client.del(probe),
   publish: (client, probe) => client.publish(probe, ''),
   eval: (client) => client.eval('return 1', 0),
   evalsha: (client) => client.evalsha('0'.repeat(40), 0),
+  info: (client) => client.info('replication'),
 } satisfies Record<string, Trial>;
+
+/** They would make a key that does not end, if there were none. */
+const MAKING = ['append', 'hset', 'hincrby', 'xadd'];
 
 /** What a cluster needs besides. */
 const OF_CLUSTER = ['asking', 'cluster|slots'];
@@ -77,8 +89,7 @@ function notAllowed(
   isCluster: boolean,
   namespace: string,
 ): CacheRedisError {
-  // The client warns where it may not ask for INFO, at each connection.
-  const names = [...Object.keys(TRIALS), 'subscribe', 'unsubscribe', 'info'];
+  const names = [...Object.keys(TRIALS), 'subscribe', 'unsubscribe'];
   if (isCluster) names.push(...OF_CLUSTER);
   const all = names.map((name) => `+${name}`);
   return new CacheRedisError(
@@ -136,8 +147,7 @@ async function tried(client: Redis, probe: string): Promise<string[]> {
   const refused: string[] = [];
   let isSet = true;
   for (const [name, trial] of Object.entries<Trial>(TRIALS)) {
-    // They would make a key that does not end.
-    if ((name === 'append' || name === 'setrange') && !isSet) continue;
+    if (MAKING.includes(name) && !isSet) continue;
     await trial(client, probe).catch((error: unknown) => {
       if (name === 'set') isSet = false;
       takeRefusal(name, refused)(error);

@@ -1,4 +1,4 @@
-import type { EntryName } from '../cache-store.js';
+import type { EntryName } from '../entry-name.js';
 import type { LogMessage } from '../invalidation-log.js';
 
 /** What may come from a server is not trusted: a longer one is none of ours. */

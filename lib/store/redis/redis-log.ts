@@ -2,7 +2,7 @@ import { LuaScript } from '../../connection/lua-script.js';
 import type { RedisConnection } from '../../connection/redis-connection.js';
 import { Subscription } from '../../connection/subscription.js';
 import { newToken } from '../../coordination/redis/lock-commands.js';
-import type { EntryName } from '../cache-store.js';
+import type { EntryName } from '../entry-name.js';
 import {
   InvalidationLog,
   type LogAnswer,
@@ -29,6 +29,7 @@ type Missed = [id: Buffer, fields: [w: Buffer, writer: Buffer, m: Buffer, entrie
 /** A stream that says what has changed, and a channel on which that is told at once. */
 export class RedisLog extends InvalidationLog {
   override readonly writer = newToken();
+  private subscription: Subscription | undefined;
 
   constructor(
     private readonly commands: StoreCommands,
@@ -61,16 +62,16 @@ export class RedisLog extends InvalidationLog {
     return { end, missed: this.decoded(missed, epoch) };
   }
 
-  private subscription: Subscription | undefined;
-
-  override listen({ onMessage, onListening }: LogListener): void {
-    const heard = (text: string) => {
+  override listen(listener: LogListener): void {
+    const onListening = () => listener.onListening();
+    const onMessage = (text: string) => {
       const message = decodeMessage(text);
       // What cannot be read is missed; so it is asked for, and what cannot be read then either is not repaired.
       if (message === undefined) onListening();
-      else onMessage(message);
+      else listener.onMessage(message);
     };
-    this.subscription = new Subscription(this.subscriber, this.keys.logChannel, heard, onListening);
+    const { subscriber, keys } = this;
+    this.subscription = new Subscription(subscriber, keys.logChannel, onMessage, onListening);
     this.subscription.open();
   }
 

@@ -23,10 +23,17 @@ export interface Basket {
 }
 
 // #region contracts
-/** A copy in each process: 90 seconds are promised, a copy is never older than one minute. */
+/** A copy in each process, heard or not: 90 seconds are promised, and it is never older than one minute. */
 export const Profiles = entity<Profile | null>('profile', {
   maxStaleness: '90s',
   read: readThrough({ ttl: '1m' }),
+  write: invalidate(),
+});
+
+/** A copy in each process for as long as it hears what others change, which is a moment later. */
+export const Articles = entity<string>('article', {
+  maxStaleness: { normal: '5s', incident: '1h' },
+  read: readThrough({ ttl: '1h' }),
   write: invalidate(),
 });
 
@@ -35,6 +42,7 @@ export const Baskets = entity<Basket | null>('basket', {
   maxStaleness: { normal: '5s', incident: '1m' },
   read: readThrough({ ttl: '1m', loadTimeout: '2s' }),
   write: invalidate(),
+  prefer: 'error',
   schema: 2, // another number than before: the shape of a basket has changed
 });
 
@@ -57,6 +65,11 @@ export class ShopService {
     this.loads.push(`profile ${id}`);
     const name = this.rows.get(id);
     return name === undefined ? null : { name };
+  }
+  @Cached(Articles)
+  async article(id: string): Promise<string> {
+    this.loads.push(`article ${id}`);
+    return this.rows.get(id) ?? 'nothing';
   }
   @Cached(Baskets)
   async basket(id: string): Promise<Basket | null> {

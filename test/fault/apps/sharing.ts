@@ -41,6 +41,8 @@ export interface Settings {
   /** All that is on its way takes up to so long, milliseconds. */
   readonly delays?: number;
   readonly withoutLeases?: boolean;
+  /** Each process has copies of its own. */
+  readonly copies?: boolean;
 }
 
 export interface Row {
@@ -93,6 +95,8 @@ const Rows = entity<Row>('row', {
   maxStaleness: { normal: loadTimeout, incident: '1h' },
   read: readThrough({ ttl: '30m', loadTimeout }),
   write: invalidate(),
+  // Who prefers that has no copies.
+  prefer: settings.copies ? 'origin' : 'error',
   origin: origin('db', { maxConcurrent: cap }),
 });
 
@@ -203,7 +207,7 @@ const tasks = {
   },
 
   /** Readers and a writer until they are stopped, who notes whether Redis has heard of what he changed. */
-  live: async (keys: readonly string[], readers: number) => {
+  live: async (keys: readonly string[], readers: number, restMs = 0) => {
     const [reads, writes, errors]: [Read[], Write[], string[]] = [[], [], []];
     let over = false;
     const repeat = async (step: () => Promise<void>) => {
@@ -219,6 +223,7 @@ const tasks = {
     };
     const write = async () => {
       const key = one(keys);
+      await pause(restMs);
       const version = await source.incr(key);
       const pending = (await cache.invalidate(Rows, key)) === 'pending';
       writes.push({ key, version, at: micros(), pending });
