@@ -137,6 +137,13 @@ export {
   type LeaseTerms,
   type StoredEntry,
 } from './store/cache-store.js';
+export {
+  InvalidationLog,
+  type LogAnswer,
+  type LogListener,
+  type LogMessage,
+  type LogPosition,
+} from './store/invalidation-log.js';
 export type { StoreDefinition, StoreParts } from './store/store-definition.js';
 export { Singleflight, type Flight } from './coordination/singleflight.js';
 export { Clock } from './time/clock.js';

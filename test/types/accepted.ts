@@ -18,6 +18,7 @@ import {
   InjectCache,
   Invalidates,
   invalidate,
+  InvalidationLog,
   onCacheEvent,
   readThrough,
   Singleflight,
@@ -67,6 +68,10 @@ import {
   type Lease,
   type LeaseAnswer,
   type LeaseTerms,
+  type LogAnswer,
+  type LogListener,
+  type LogMessage,
+  type LogPosition,
   type LedgerVerdict,
   type Lock,
   type Mutation,
@@ -701,7 +706,21 @@ export class SharedTwice {}
 })
 export class SharedByFactory {}
 
+export class OwnLog extends InvalidationLog {
+  readonly writer = 'me';
+  async append(entries: readonly EntryName[]): Promise<void> {}
+  async poll(heard: LogPosition | undefined): Promise<LogAnswer> {
+    const end: LogPosition = { epoch: 'a', seq: 1 };
+    const message: LogMessage = { ...end, writer: 'you', entries: [{ entity: 'user', id: 'u1' }] };
+    return { end, missed: heard === undefined ? undefined : [message] };
+  }
+  listen(listener: LogListener): void {
+    listener.onListening();
+    listener.onMessage({ epoch: 'a', seq: 1, writer: 'you', entries: [] });
+  }
+}
 export class OwnStore extends CacheStore {
+  override readonly log = new OwnLog();
   now(): number {
     return 0;
   }
