@@ -57,7 +57,9 @@ const TROUBLE_MS = 1_500;
       const admin = new Redis(fleet.cache.url);
       try {
         const members = await Promise.all(
-          proxies.map((proxy) => fleet.start({ copies: true, cache: { url: proxy.url }, deadline: '1s' })),
+          proxies.map((proxy) =>
+            fleet.start({ copies: true, cache: { url: proxy.url }, deadline: '1s' }),
+          ),
         );
         const pids = await Promise.all(
           members.map(async (member) => (await member.read('own')).by),
