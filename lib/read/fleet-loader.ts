@@ -4,6 +4,7 @@ import type { EventSource } from '../events/event-source.js';
 import type { Invalidator } from '../invalidation/invalidator.js';
 import type { Lease } from '../store/cache-store.js';
 import type { EntityState } from '../store/entity-state.js';
+import { REFUSED } from '../store/guarded-store.js';
 import type { RemoteTier } from '../store/remote-tier.js';
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
@@ -75,8 +76,8 @@ export class FleetLoader {
         const isFresh = held !== undefined && this.clock.monotonic() < held.softExpiry;
         const bears = urgency !== 'insisting';
         answer = await remote.lease(id, isFresh ? held : undefined, bears, keep);
-      } catch {
-        this.outOfReach(state, context);
+      } catch (error) {
+        this.unanswered(state, context, error);
         return this.loadAlone(wanted);
       }
       switch (answer.outcome) {
@@ -115,12 +116,16 @@ export class FleetLoader {
     this.background.track(Promise.resolve(this.invalidator.invalidate(state, id, context)));
   }
 
-  /** Told, and absorbed. */
-  outOfReach({ policy }: EntityState, context: CallContext | undefined): void {
+  /** Told, and absorbed: `error` is all that the store said. */
+  unanswered({ policy }: EntityState, context: CallContext | undefined, error: unknown): void {
+    const told =
+      error === REFUSED
+        ? 'refuses what it is asked: it is full, or a replica, or has something else under a key'
+        : 'gave no answer in time';
     this.events.fault(
       'CACHE_STORE_OUT_OF_REACH',
       policy.entity,
-      `The store '${policy.store}' gave no answer in time. Calls of '${policy.entity}' ask the source until it does.`,
+      `The store '${policy.store}' ${told}. Calls of '${policy.entity}' ask the source ${error === REFUSED ? 'meanwhile' : 'until it does'}.`,
       context,
     );
   }
@@ -194,6 +199,6 @@ export class FleetLoader {
   }
 
   private unawaited(work: Promise<unknown>, { state, context }: Wanted): void {
-    this.background.track(work.catch(() => this.outOfReach(state, context)));
+    this.background.track(work.catch((error) => this.unanswered(state, context, error)));
   }
 }

@@ -213,8 +213,8 @@ export class Reader {
   ): Promise<CacheRecord | null | undefined> {
     if (remote.avoids(id)) return Promise.resolve(undefined);
     const keep = (record: CacheRecord) => void state.table.set(id, record);
-    return remote.find(id, keep).catch(() => {
-      this.fleet.outOfReach(state, context);
+    return remote.find(id, keep).catch((error) => {
+      this.fleet.unanswered(state, context, error);
       return null;
     });
   }

@@ -87,6 +87,9 @@ export type FillOutcome = 'stored' | 'voided' | 'older version';
  * them has a deadline of his own, and goes on without the store. A command whose answer was lost may take effect at any
  * later time, and more than once.
  *
+ * An error with `answered: true` says that the store is there and refuses, because it is full, or a replica: it is asked
+ * again. Every other rejection counts as no answer; after some of those in a row the store is left alone for a while.
+ *
  * What holds whatever happens: a value whose load began before an invalidation or a write of its entry took effect is
  * not stored after it. And of two leases of one entry at most one is in force. A store may forget anything early, for
  * room: a lease, which is voided by it, an entry, a floor.

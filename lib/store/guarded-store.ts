@@ -11,9 +11,12 @@ import type {
   StoredEntry,
 } from './cache-store.js';
 import { ReadTurns } from './read-turns.js';
+import { isRefusal } from './refusal.js';
 
 /** The store gave no answer in time, or failed, or is not asked just now. One for all: it is thrown by every call of an outage. */
 export const NO_STORE = new Error('the store is out of reach');
+/** The store did answer, and refuses. */
+export const REFUSED = new Error('the store refuses');
 
 interface Wait {
   readonly until: number;
@@ -31,7 +34,7 @@ interface Place {
  * A store that costs its callers no more than a deadline, and after some failures in a row nothing at all. Where it has
  * several parts, each for itself.
  *
- * @throws {@link NO_STORE}, from every method
+ * @throws {@link NO_STORE}, {@link REFUSED}, from every method
  */
 export class GuardedStore {
   /** In the order of their deadlines, since all wait equally long: one timer serves them all. */
@@ -144,7 +147,13 @@ export class GuardedStore {
           breaker.answered();
           resolve(answer);
         },
-        () => this.giveUp(wait),
+        (error: unknown) => {
+          if (!isRefusal(error)) return this.giveUp(wait);
+          if (wait.over) return;
+          wait.over = true;
+          breaker.answered();
+          reject(REFUSED);
+        },
       );
     });
   }

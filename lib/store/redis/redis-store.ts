@@ -16,6 +16,7 @@ import {
   type LeaseTerms,
   type StoredEntry,
 } from '../cache-store.js';
+import { refusal } from '../refusal.js';
 import { checkCapabilities } from './capabilities.js';
 import { EntryKeys } from './entry-keys.js';
 import { Leases, wholeMs } from './leases.js';
@@ -146,12 +147,14 @@ export class RedisStore extends CacheStore {
     const record = encodeRecord(stored);
     if (record === undefined) {
       await this.fail(lease, 0);
-      throw new NoAnswerError(
-        `An entry of '${entry.entity}' is longer than ${MOST_RECORD_BYTES} bytes`,
+      throw refusal(
+        new NoAnswerError(
+          `An entry of '${entry.entity}' is longer than ${MOST_RECORD_BYTES} bytes`,
+        ),
       );
     }
     const [code] = await this.commands.run(FILL, this.all(entry), [token, record, wholeMs(keepMs)]);
-    if (code === -2) throw new NoAnswerError('Redis takes nothing at present');
+    if (code === -2) throw refusal(new NoAnswerError('Redis takes nothing at present'));
     return code === 1 ? 'stored' : code === 0 ? 'voided' : 'older version';
   }
 

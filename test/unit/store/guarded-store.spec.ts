@@ -1,6 +1,7 @@
-import { GuardedStore, NO_STORE } from '../../../lib/store/guarded-store.js';
+import { GuardedStore, NO_STORE, REFUSED } from '../../../lib/store/guarded-store.js';
 import { Background } from '../../../lib/time/background.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { refusal } from '../../../lib/store/refusal.js';
 import { MemoryStore } from '../../support/memory-store/memory-store.js';
 import { TroubledStore } from '../../support/troubled-store.js';
 
@@ -159,6 +160,37 @@ describe('an answer', () => {
       await expect(guarded.find(entry)).rejects.toBe(NO_STORE);
       await expect(guarded.invalidate(entry)).rejects.toBe(NO_STORE);
     }
+  });
+});
+
+describe('a refusal', () => {
+  it('is an answer: however many there are, the store is asked again', async () => {
+    const { store, guarded } = setUp();
+    store.has('refused');
+    for (let i = 0; i < 20; i++) await expect(guarded.invalidate(entry)).rejects.toBe(REFUSED);
+    expect(store.asked).toHaveLength(20);
+    store.recovers();
+    expect(await guarded.find(entry)).toBeUndefined();
+  });
+
+  it('shows that the store is there, as any answer does', async () => {
+    const { store, guarded } = setUp();
+    for (let i = 0; i < 20; i++) {
+      store.has(i % 5 === 4 ? 'refused' : 'rejected');
+      await expect(guarded.find(entry)).rejects.toBe(i % 5 === 4 ? REFUSED : NO_STORE);
+    }
+    expect(store.asked).toHaveLength(20);
+  });
+
+  it('that comes after the deadline is nobody’s any more', async () => {
+    const { store, guarded, pass } = setUp();
+    let refuse!: (error: Error) => void;
+    store.readAll = () => new Promise((_, reject) => (refuse = reject));
+    const call = watched(guarded.find(entry));
+    await pass(100);
+    expect(call.state).toBe('given up');
+    refuse(refusal(new Error('full')));
+    await settled();
   });
 });
 
