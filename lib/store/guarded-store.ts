@@ -12,6 +12,7 @@ import type {
 } from './cache-store.js';
 import { ReadTurns } from './read-turns.js';
 import { isRefusal } from './refusal.js';
+import { isSoundFill, isSoundGrant, isSoundLease, isSoundRead } from './sound-answers.js';
 
 /** The store gave no answer in time, or failed, or is not asked just now. One for all: it is thrown by every call of an outage. */
 export const NO_STORE = new Error('the store is out of reach');
@@ -22,6 +23,14 @@ interface Wait {
   readonly until: number;
   over: boolean;
   readonly giveUp: () => void;
+}
+
+/** What becomes of an answer. */
+interface Taken<T> {
+  /** Whether it can be meant. */
+  readonly isSound?: (answer: T) => boolean;
+  /** It came when nobody waited for it any more. */
+  readonly late?: (answer: T) => void;
 }
 
 /** A part of the store that fails and comes back by itself. */
@@ -68,18 +77,19 @@ export class GuardedStore {
   }
 
   lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
-    return this.within(
-      this.placeOf(entry),
-      () => this.store.lease(entry, terms),
-      (late) => {
-        if (late.outcome === 'granted') this.giveBack(late.lease);
-        if (late.outcome === 'held') late.leave();
+    return this.within(this.placeOf(entry), () => this.store.lease(entry, terms), {
+      isSound: isSoundLease,
+      late: (answer) => {
+        if (answer.outcome === 'granted') this.giveBack(answer.lease);
+        if (answer.outcome === 'held') answer.leave();
       },
-    );
+    });
   }
 
   fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome> {
-    return this.within(this.placeOf(lease.entry), () => this.store.fill(lease, stored, keepMs));
+    return this.within(this.placeOf(lease.entry), () => this.store.fill(lease, stored, keepMs), {
+      isSound: isSoundFill,
+    });
   }
 
   fail(lease: Lease, coolDownMs: number): Promise<void> {
@@ -87,11 +97,10 @@ export class GuardedStore {
   }
 
   claim(entry: EntryName, leaseMs: number): Promise<Lease> {
-    return this.within(
-      this.placeOf(entry),
-      () => this.store.claim(entry, leaseMs),
-      (late) => this.giveBack(late),
-    );
+    return this.within(this.placeOf(entry), () => this.store.claim(entry, leaseMs), {
+      isSound: isSoundGrant,
+      late: (answer) => this.giveBack(answer),
+    });
   }
 
   invalidate(entry: EntryName, below?: Parameters<CacheStore['invalidate']>[1]): Promise<void> {
@@ -114,19 +123,31 @@ export class GuardedStore {
   }
 
   private placeOf(entry: EntryName): Place {
-    const name = this.store.placeOf?.(entry) ?? '';
+    const name = this.nameOf(entry);
     const known = this.places.get(name);
     if (known !== undefined) return known;
-    const reads = new ReadTurns((entries) => this.within(place, () => this.store.readAll(entries)));
+    const reads = new ReadTurns((entries) =>
+      this.within(place, () => this.store.readAll(entries), {
+        isSound: (all) => isSoundRead(all, entries.length),
+      }),
+    );
     const place: Place = { breaker: new Breaker(), reads };
     this.places.set(name, place);
     return place;
   }
 
+  private nameOf(entry: EntryName): string {
+    try {
+      return this.store.placeOf?.(entry) ?? '';
+    } catch {
+      return '';
+    }
+  }
+
   private within<T>(
     { breaker }: Place,
     ask: () => Promise<T>,
-    late?: (answer: T) => void,
+    { isSound = () => true, late = () => undefined }: Taken<T> = {},
   ): Promise<T> {
     const now = this.clock.monotonic();
     if (this.closed || !breaker.admits(now)) return Promise.reject(NO_STORE);
@@ -142,7 +163,8 @@ export class GuardedStore {
       this.add(wait);
       attempt(ask).then(
         (answer) => {
-          if (wait.over) return late?.(answer);
+          if (!isSound(answer)) return this.giveUp(wait);
+          if (wait.over) return void attempt(() => late(answer)).catch(() => undefined);
           wait.over = true;
           breaker.answered();
           resolve(answer);
@@ -193,11 +215,11 @@ export class GuardedStore {
   }
 }
 
-/** A store of somebody else may throw before it has returned a promise. */
-function attempt<T>(ask: () => Promise<T>): Promise<T> {
+/** A store of somebody else may throw before it has returned a promise, or return none. */
+function attempt<T>(ask: () => T | Promise<T>): Promise<T> {
   try {
-    return ask();
-  } catch {
-    return Promise.reject(NO_STORE);
+    return Promise.resolve(ask());
+  } catch (error) {
+    return Promise.reject(error);
   }
 }
