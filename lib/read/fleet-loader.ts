@@ -18,7 +18,14 @@ const MOST_WAIT_MS = 2_000;
 const SPREAD_MS = 50;
 
 /** The source is left alone by those who can bear it: loading has just failed, or somebody else is at it. */
-export class LeftAlone extends Error {}
+export class LeftAlone extends Error {
+  constructor(
+    /** Whether that was waited for. */
+    readonly waited: boolean,
+  ) {
+    super();
+  }
+}
 
 /** What a load is about. */
 interface Wanted {
@@ -35,9 +42,10 @@ interface Wanted {
 
 /**
  * How much a load is wanted. `behind`: nobody waits for it, because its caller was served with what is there. `insisting`:
- * by somebody for whom nothing will do that is there, though loading may have failed a moment ago.
+ * by somebody for whom nothing will do that is there, though loading may have failed a moment ago. `impatient`: the same,
+ * by somebody who has waited for another process, and does not once more.
  */
-export type Urgency = 'behind' | 'waited for' | 'insisting';
+export type Urgency = 'behind' | 'waited for' | 'insisting' | 'impatient';
 
 /** One load per entry among all processes that share a store; each for itself where the store is out of reach. */
 export class FleetLoader {
@@ -64,7 +72,8 @@ export class FleetLoader {
 
   private async inTurn(wanted: Wanted): Promise<CacheRecord> {
     const { remote, id, held, state, flight, context, urgency } = wanted;
-    const patientUntil = this.clock.monotonic() + MOST_WAIT_MS;
+    const patientUntil = this.clock.monotonic() + (urgency === 'impatient' ? 0 : MOST_WAIT_MS);
+    let waited = false;
     const keep = (record: CacheRecord) => {
       if (!flight.poisoned) state.table.set(id, record);
     };
@@ -74,7 +83,7 @@ export class FleetLoader {
       try {
         // Something old may still be good enough where loading fails; something fresh is to be replaced early.
         const isFresh = held !== undefined && this.clock.monotonic() < held.softExpiry;
-        const bears = urgency !== 'insisting';
+        const bears = urgency === 'behind' || urgency === 'waited for';
         answer = await remote.lease(id, isFresh ? held : undefined, bears, keep);
       } catch (error) {
         this.unanswered(state, context, error);
@@ -88,7 +97,7 @@ export class FleetLoader {
         case 'overtaken':
           continue;
         case 'cooling':
-          throw new LeftAlone();
+          throw new LeftAlone(waited);
         case 'refused':
           this.takesNothing(state, context);
           return this.loadAlone(wanted);
@@ -98,9 +107,10 @@ export class FleetLoader {
           const left = own ? 0 : patientUntil - this.clock.monotonic();
           if (left <= 0) {
             answer.leave();
-            if (urgency === 'behind') throw new LeftAlone();
+            if (urgency === 'behind') throw new LeftAlone(waited);
             return this.loadAlone(wanted);
           }
+          waited = true;
           await this.wait(
             answer.woken,
             Math.min(left, answer.forMs + this.clock.random() * SPREAD_MS),

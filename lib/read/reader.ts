@@ -264,9 +264,8 @@ export class Reader {
     if (record !== undefined) return this.hit(state, id, record, load, context, now);
     if (!(error instanceof LeftAlone)) return Promise.reject(error);
     // The source was left alone for those who can bear it. Who cannot loads together with the others who cannot.
-    return urgency === 'insisting'
-      ? this.pass(state, id, 'cooling down', load, context)
-      : this.load(state, id, load, context, held, 'insisting');
+    if (urgency !== 'waited for') return this.pass(state, id, 'cooling down', load, context);
+    return this.load(state, id, load, context, held, error.waited ? 'impatient' : 'insisting');
   }
 
   /** Asks the source itself: joins no load, stores nothing. */
