@@ -25,8 +25,10 @@ interface Wait {
   readonly giveUp: () => void;
 }
 
-/** What becomes of an answer. */
-interface Taken<T> {
+/** How long an answer is waited for, and what becomes of it. */
+interface Terms<T> {
+  /** From when on; by default from now on. */
+  readonly since?: number;
   /** Whether it can be meant. */
   readonly isSound?: (answer: T) => boolean;
   /** It came when nobody waited for it any more. */
@@ -46,7 +48,7 @@ interface Place {
  * @throws {@link NO_STORE}, {@link REFUSED}, from every method
  */
 export class GuardedStore {
-  /** In the order of their deadlines, since all wait equally long: one timer serves them all. */
+  /** In the order of their deadlines: one timer serves them all. */
   private waits: Wait[] = [];
   private timer: (() => void) | undefined;
   private readonly places = new Map<string, Place>();
@@ -126,10 +128,13 @@ export class GuardedStore {
     const name = this.nameOf(entry);
     const known = this.places.get(name);
     if (known !== undefined) return known;
-    const reads = new ReadTurns((entries) =>
-      this.within(place, () => this.store.readAll(entries), {
-        isSound: (all) => isSoundRead(all, entries.length),
-      }),
+    const reads = new ReadTurns(
+      (entries, since) =>
+        this.within(place, () => this.store.readAll(entries), {
+          isSound: (all) => isSoundRead(all, entries.length),
+          since,
+        }),
+      () => this.clock.monotonic(),
     );
     const place: Place = { breaker: new Breaker(), reads };
     this.places.set(name, place);
@@ -147,13 +152,15 @@ export class GuardedStore {
   private within<T>(
     { breaker }: Place,
     ask: () => Promise<T>,
-    { isSound = () => true, late = () => undefined }: Taken<T> = {},
+    { since, isSound = () => true, late = () => undefined }: Terms<T> = {},
   ): Promise<T> {
     const now = this.clock.monotonic();
-    if (this.closed || !breaker.admits(now)) return Promise.reject(NO_STORE);
+    const until = (since ?? now) + this.deadlineMs;
+    // What was held back until after its time is not the store's failure.
+    if (this.closed || until < now || !breaker.admits(now)) return Promise.reject(NO_STORE);
     return new Promise((resolve, reject) => {
       const wait: Wait = {
-        until: now + this.deadlineMs,
+        until,
         over: false,
         giveUp: () => {
           breaker.failed(this.clock.monotonic());
@@ -181,8 +188,17 @@ export class GuardedStore {
   }
 
   private add(wait: Wait): void {
-    this.waits.push(wait);
-    this.timer ??= this.after(this.deadlineMs);
+    const { waits } = this;
+    let at = waits.length;
+    // All wait equally long, but for those that were held back.
+    while (at > 0 && waits[at - 1]!.until > wait.until) at--;
+    waits.splice(at, 0, wait);
+    if (at === 0) this.wakeFor(wait);
+  }
+
+  private wakeFor({ until }: Wait): void {
+    this.timer?.();
+    this.timer = this.after(Math.max(0, until - this.clock.monotonic()));
   }
 
   private after(ms: number): () => void {
@@ -191,6 +207,7 @@ export class GuardedStore {
   }
 
   private expire(): void {
+    this.timer?.();
     this.timer = undefined;
     const now = this.clock.monotonic();
     let first = 0;
@@ -200,7 +217,7 @@ export class GuardedStore {
       this.giveUp(wait);
     }
     this.waits = this.waits.slice(first);
-    if (this.waits.length > 0) this.timer = this.after(Math.max(1, this.waits[0]!.until - now));
+    if (this.waits.length > 0) this.wakeFor(this.waits[0]!);
   }
 
   private giveUp(wait: Wait): void {

@@ -79,6 +79,53 @@ describe('a store that never answers', () => {
     expect(background.size).toBe(0);
   });
 
+  it('costs a read no more than that where it was held back until others were answered', async () => {
+    const { clock, store, guarded, pass, background } = setUp();
+    store.has('answered late', ['read']);
+    for (let i = 0; i < 4; i++) {
+      watched(guarded.find(entry));
+      await settled();
+    }
+    const heldBack = watched(guarded.find(entry));
+    await pass(90);
+    const invalidated = watched(guarded.invalidate(entry));
+    store.has('lost');
+    await store.deliver(1);
+    // That one was answered in the nick of time.
+    expect(store.asked.filter((command) => command === 'read')).toHaveLength(5);
+    const leased = watched(guarded.lease(entry, terms));
+    await pass(9);
+    expect(heldBack.state).toBe('waiting');
+    await pass(1);
+    expect([heldBack, leased, invalidated].map(({ state }) => state)).toEqual([
+      'given up',
+      'waiting',
+      'answered',
+    ]);
+    expect(clock.pending).toBe(1);
+    await pass(89);
+    expect(leased.state).toBe('waiting');
+    await pass(1);
+    expect([leased.state, clock.pending, background.size]).toEqual(['given up', 0, 0]);
+  });
+
+  it('is not asked at all for what was held back until after its time, which is no failure of its own', async () => {
+    const { clock, store, guarded } = setUp();
+    store.has('answered late', ['read']);
+    for (let i = 0; i < 4; i++) {
+      watched(guarded.find(entry));
+      await settled();
+    }
+    const heldBack = watched(guarded.find(entry));
+    await settled();
+    // The process is too busy to look at what has come.
+    clock.stall(101);
+    await store.deliver();
+    expect([heldBack.state, store.asked]).toEqual(['given up', Array(4).fill('read')]);
+    store.recovers();
+    expect(await guarded.find(entry)).toBeUndefined();
+  });
+
   it('needs one timer for all who wait, because there may be thousands', async () => {
     const { clock, store, guarded, pass } = setUp();
     store.has('lost');
