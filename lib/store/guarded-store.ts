@@ -21,8 +21,8 @@ export const REFUSED = new Error('the store refuses');
 
 interface Wait {
   readonly until: number;
-  over: boolean;
-  readonly giveUp: () => void;
+  /** Nothing when it is over: it would hold on to the answer until its time is up. */
+  giveUp: (() => void) | undefined;
 }
 
 /** How long an answer is waited for, and what becomes of it. */
@@ -161,7 +161,6 @@ export class GuardedStore {
     return new Promise((resolve, reject) => {
       const wait: Wait = {
         until,
-        over: false,
         giveUp: () => {
           breaker.failed(this.clock.monotonic());
           reject(NO_STORE);
@@ -171,15 +170,17 @@ export class GuardedStore {
       attempt(ask).then(
         (answer) => {
           if (!isSound(answer)) return this.giveUp(wait);
-          if (wait.over) return void attempt(() => late(answer)).catch(() => undefined);
-          wait.over = true;
+          if (wait.giveUp === undefined) {
+            return void attempt(() => late(answer)).catch(() => undefined);
+          }
+          wait.giveUp = undefined;
           breaker.answered();
           resolve(answer);
         },
         (error: unknown) => {
           if (!isRefusal(error)) return this.giveUp(wait);
-          if (wait.over) return;
-          wait.over = true;
+          if (wait.giveUp === undefined) return;
+          wait.giveUp = undefined;
           breaker.answered();
           reject(REFUSED);
         },
@@ -213,7 +214,7 @@ export class GuardedStore {
     let first = 0;
     for (; first < this.waits.length; first++) {
       const wait = this.waits[first]!;
-      if (!wait.over && wait.until > now) break;
+      if (wait.giveUp !== undefined && wait.until > now) break;
       this.giveUp(wait);
     }
     this.waits = this.waits.slice(first);
@@ -221,9 +222,9 @@ export class GuardedStore {
   }
 
   private giveUp(wait: Wait): void {
-    if (wait.over) return;
-    wait.over = true;
-    wait.giveUp();
+    const { giveUp } = wait;
+    wait.giveUp = undefined;
+    giveUp?.();
   }
 
   /** Nobody will load under it: others need not wait for its end. Nor does anybody wait for this. */

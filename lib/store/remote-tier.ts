@@ -28,7 +28,7 @@ export class RemoteTier {
   private shutOutUntil = -Infinity;
   private patienceMs = 0;
   private readonly looks = new Looks();
-  /** What was asked for in this turn. */
+  /** What was asked for in this turn, and has not been answered. */
   private readonly asked = new Map<string, Promise<CacheRecord | undefined>>();
   private turn = -1;
   private readonly schema: number;
@@ -82,6 +82,7 @@ export class RemoteTier {
     keep: (record: CacheRecord) => void,
   ): Promise<CacheRecord | undefined> {
     const look = this.look(id);
+    const { turn } = this;
     try {
       const stored = await this.store.find(this.name(id));
       const record = stored && this.recordOf(id, stored, this.onUnreadable);
@@ -89,6 +90,7 @@ export class RemoteTier {
       return record;
     } finally {
       this.looks.end(id, look);
+      if (this.turn === turn) this.asked.delete(id);
     }
   }
 
