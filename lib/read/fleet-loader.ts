@@ -60,17 +60,17 @@ export class FleetLoader {
   /** @throws what the loader throws; {@link LeftAlone} */
   async load(wanted: Wanted): Promise<CacheRecord> {
     const { state, id, flight } = wanted;
-    // Who is answered meanwhile starts no other one behind him. It is joined however long it has to wait.
-    const waiting = { startedAt: Infinity, flight };
+    // Who is answered meanwhile starts no other one behind him.
+    const waiting = { startedAt: this.clock.monotonic(), flight };
     state.loading.set(id, waiting);
     try {
-      return await this.inTurn(wanted);
+      return await this.inTurn(wanted, waiting);
     } finally {
       if (state.loading.get(id) === waiting) state.loading.delete(id);
     }
   }
 
-  private async inTurn(wanted: Wanted): Promise<CacheRecord> {
+  private async inTurn(wanted: Wanted, waiting: { startedAt: number }): Promise<CacheRecord> {
     const { remote, id, held, state, flight, context, urgency } = wanted;
     const patientUntil = this.clock.monotonic() + (urgency === 'impatient' ? 0 : MOST_WAIT_MS);
     let waited = false;
@@ -80,6 +80,8 @@ export class FleetLoader {
     for (;;) {
       if (held === null || remote.avoids(id)) return this.loadAlone(wanted);
       let answer;
+      // Something fresh that the store answers may be as old as the question: who joins later is told of no more.
+      waiting.startedAt = this.clock.monotonic();
       try {
         // Something old may still be good enough where loading fails; something fresh is to be replaced early.
         const isFresh = held !== undefined && this.clock.monotonic() < held.softExpiry;
@@ -111,6 +113,8 @@ export class FleetLoader {
             return this.loadAlone(wanted);
           }
           waited = true;
+          // It is joined however long it has to wait: it asks once more then.
+          waiting.startedAt = Infinity;
           await this.wait(
             answer.woken,
             Math.min(left, answer.forMs + this.clock.random() * SPREAD_MS),
