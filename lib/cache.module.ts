@@ -16,7 +16,7 @@ import { DistributedLock } from './coordination/distributed-lock.js';
 import { MemoryLock } from './coordination/memory-lock.js';
 import { ProcessSingleflight, Singleflight } from './coordination/singleflight.js';
 import { CacheUsageError } from './errors/cache.error.js';
-import { show } from './errors/wording.js';
+import { showNoText } from './errors/wording.js';
 import type { EntryName } from './store/cache-store.js';
 import { AcceptanceGuard } from './nest/acceptances.js';
 import { Binder } from './nest/binder.js';
@@ -71,7 +71,7 @@ function createEngine(
 function misused(method: string, expected: string, got: unknown, right: string): CacheUsageError {
   return new CacheUsageError(
     'CACHE_ARGUMENT_INVALID',
-    `CacheModule.${method}() expected ${expected}, got ${show(got)}`,
+    `CacheModule.${method}() expected ${expected}, got ${showNoText(got)}`,
     `write CacheModule.${right}.`,
   );
 }

@@ -1,3 +1,4 @@
+import { checkSource } from '../../connection/checked-source.js';
 import { checkedNamespace } from '../../connection/namespace.js';
 import type { RedisConnection } from '../../connection/redis-connection.js';
 import { openNodes } from '../../connection/open-nodes.js';
@@ -51,7 +52,8 @@ export class RedisLock extends DistributedLock {
     private readonly clock: Clock = new SystemClock(),
   ) {
     super();
-    const { namespace = 'cache', ...source } = options ?? {};
+    checkSource(options, 'RedisLock', ['namespace']);
+    const { namespace = 'cache', ...source } = options;
     checkedNamespace(namespace, 'RedisLock');
     this.nodes = openNodes(source, 'RedisLock', clock, (connection) => {
       connection.onReady(() => this.askAgain());
