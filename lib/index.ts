@@ -130,6 +130,7 @@ export {
 } from './coordination/distributed-lock.js';
 export {
   CacheStore,
+  type CheckOutcome,
   type EntryName,
   type FillOutcome,
   type Lease,

@@ -1,6 +1,7 @@
 import { LuaScript } from '../../connection/lua-script.js';
 import { checkedNamespace } from '../../connection/namespace.js';
 import { NoAnswerError } from '../../connection/redis.error.js';
+import { UnreachableError } from '../../connection/unreachable.js';
 import { openNodes } from '../../connection/open-nodes.js';
 import type { RedisNodes } from '../../connection/redis-nodes.js';
 import type { RedisSource } from '../../connection/redis-source.js';
@@ -9,6 +10,7 @@ import type { Comparable } from '../../entry/version.js';
 import { SystemClock, type Clock } from '../../time/clock.js';
 import {
   CacheStore,
+  type CheckOutcome,
   type EntryName,
   type FillOutcome,
   type Lease,
@@ -67,7 +69,10 @@ export class RedisStore extends CacheStore {
   private readonly leases: Leases;
   private readonly onUnreadable: (entry: EntryName) => void;
 
-  /** Connects when it is first asked for something, so that an application starts without Redis. */
+  /**
+   * Connects when it is first asked for something, so that an application starts without Redis. `options` have been
+   * checked.
+   */
   constructor(options: RedisStoreOptions, clock: Clock = new SystemClock()) {
     super();
     const {
@@ -75,7 +80,7 @@ export class RedisStore extends CacheStore {
       startWithout = true,
       onUnreadable = () => {},
       ...source
-    } = options ?? {};
+    } = options;
     this.startWithout = startWithout;
     this.namespace = checkedNamespace(namespace, 'redisStore');
     this.keys = new EntryKeys(this.namespace);
@@ -107,18 +112,25 @@ export class RedisStore extends CacheStore {
   /**
    * Whether this Redis can do what is needed, and this user may.
    *
-   * @returns 'out of reach' if it gives no answer, and that is borne
+   * @returns why it gives no answer, if that is borne; it is checked again with the first connection then
    * @throws {CacheRedisError} CACHE_REDIS_TOO_OLD, CACHE_REDIS_NOT_ALLOWED, CACHE_REDIS_REFUSED
    * @throws {NoAnswerError} if it is out of reach, and that is not borne
    */
-  override async check(): Promise<'ready' | 'out of reach'> {
-    let outcome: 'ready' | 'out of reach' = 'ready';
+  override async check(): Promise<CheckOutcome> {
+    let outcome: CheckOutcome = 'ready';
     try {
       await checkCapabilities(this.nodes, this.namespace, () => this.keys.probe(newToken()));
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
-      if (!this.startWithout) throw outOfReach(error);
-      outcome = 'out of reach';
+      const { problem, fix } = reasonOf(error);
+      if (!this.startWithout) {
+        const otherwise =
+          'Or start without it, and use it as soon as it is there: `startWithout: true`.';
+        throw new NoAnswerError(`Redis is out of reach: ${problem}. Fix: ${fix} ${otherwise}`, {
+          cause: error,
+        });
+      }
+      outcome = { outOfReach: `${problem}. Fix: ${fix}` };
     }
     // So that who waits for the very first load can be woken.
     this.waiters.open();
@@ -193,11 +205,9 @@ export class RedisStore extends CacheStore {
   }
 }
 
-/** What keeps an application from starting that does not start without. */
-function outOfReach(error: NoAnswerError): NoAnswerError {
-  const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException;
-  return new NoAnswerError(
-    `Redis is out of reach (${code ?? message}). Fix: see whether it runs where the url says; or start without it, and use it as soon as it is there: \`startWithout: true\`.`,
-    { cause: error },
-  );
+/** What is told of who gives no answer. */
+function reasonOf(error: NoAnswerError): { problem: string; fix: string } {
+  if (error instanceof UnreachableError) return error;
+  const { message } = (error.cause ?? error) as Error;
+  return { problem: message, fix: 'see whether Redis runs, and what it says in its log.' };
 }
