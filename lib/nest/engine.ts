@@ -27,7 +27,8 @@ import { makeVisible } from '../write/behind/visible.js';
 import { WriteBehind } from '../write/behind/write-behind.js';
 import { Writer } from '../write/writer.js';
 
-import { checkStores, type CheckedStores, type OpenStore } from './stores.js';
+import type { OpenStore } from './open-store.js';
+import { checkStores, type CheckedStores } from './stores.js';
 
 /** How long a flush at the end of the application waits after a failed attempt. */
 const RETRY_MS = 200;
@@ -88,8 +89,13 @@ export class Engine {
       after: (ms: number, task: () => void) => this.background.after(ms, task),
     };
     const keeper = new Keeper(clock, this.tags, this.events);
-    for (const [name, { store, deadlineMs }] of this.stores) {
-      this.guarded.set(name, new GuardedStore(store, deadlineMs, clock, this.background));
+    const guarded = new Map<OpenStore, GuardedStore>();
+    for (const [name, open] of this.stores) {
+      const { store, deadlineMs } = open;
+      const guard =
+        guarded.get(open) ?? new GuardedStore(store, deadlineMs, clock, this.background);
+      guarded.set(open, guard);
+      this.guarded.set(name, guard);
     }
     const complete = (state: EntityState) => {
       this.share(state, clock);
@@ -215,6 +221,6 @@ export class Engine {
     }
     await this.background.close();
     for (const behind of this.behind.values()) behind.reportLost();
-    await Promise.all([...this.guarded.values()].map((store) => store.close()));
+    await Promise.all([...new Set(this.guarded.values())].map((store) => store.close()));
   }
 }

@@ -1,16 +1,10 @@
 import { DEFAULT_STORE, PROCESS } from '../contract/policy.js';
 import { NAME } from '../contract/option.js';
 import type { Fault } from '../errors/configuration.error.js';
-import { show } from '../errors/wording.js';
-import type { CacheStore } from '../store/cache-store.js';
+import { show, showNoText } from '../errors/wording.js';
 import type { Background } from '../time/background.js';
 import type { StoreDefinition, StoreParts } from '../store/store-definition.js';
-
-export interface OpenStore {
-  readonly store: CacheStore;
-  readonly deadlineMs: number;
-  readonly leases?: 'store' | 'lock';
-}
+import { opens, type OpenStore } from './open-store.js';
 
 interface Given {
   readonly namespace?: string;
@@ -26,11 +20,14 @@ export function openStores(
   const named = Object.entries((stores ?? {}) as { readonly [name: string]: unknown });
   const wanted = store === undefined ? named : [[DEFAULT_STORE, store] as const, ...named];
   const open = new Map<string, OpenStore>();
+  const known = new Map<StoreDefinition, OpenStore>();
+  const all = { ...parts, namespace: namespace ?? 'cache' };
   const faults: Fault[] = [];
   const at = 'CacheModule.forRoot()';
-  for (const [name, definition] of wanted) {
-    const option = definition === store ? 'store' : `stores.${name}`;
-    if (!NAME.test(name) || name === PROCESS || (definition !== store && name === DEFAULT_STORE)) {
+  for (const [index, [name, definition]] of wanted.entries()) {
+    const isDefault = index === 0 && store !== undefined;
+    const option = isDefault ? 'store' : `stores.${name}`;
+    if (!NAME.test(name) || name === PROCESS || (!isDefault && name === DEFAULT_STORE)) {
       faults.push({
         code: 'CACHE_OPTION_INVALID',
         problem: `\`stores\` of CacheModule names a store ${show(name)}.`,
@@ -40,15 +37,16 @@ export function openStores(
     } else if (!isDefinition(definition)) {
       faults.push({
         code: 'CACHE_OPTION_INVALID',
-        problem: `\`${option}\` of CacheModule must be a store, got ${show(definition)}.`,
+        problem: `\`${option}\` of CacheModule must be a store, got ${showNoText(definition)}.`,
         at,
         fix: "write redisStore({ url }), imported from 'nestjs-cache-contract/redis'; or keyvStore(keyv), from 'nestjs-cache-contract/cache-manager'.",
       });
     } else {
       try {
-        const opened = definition.open({ ...parts, namespace: namespace ?? 'cache' });
-        const { deadlineMs, leases = 'store' } = definition;
-        open.set(name, { store: opened, deadlineMs, leases });
+        // One that has several names is one store, and is closed once.
+        const opened = known.get(definition) ?? opens(definition, all);
+        known.set(definition, opened);
+        open.set(name, opened);
       } catch (error) {
         faults.push(faultOf(error, `\`${option}\` of CacheModule`, at));
       }
