@@ -50,7 +50,9 @@ function createEngine(
   // The one that is given, not the standard: applications that share a store must not share that too.
   const { namespace } = (options ?? {}) as { readonly namespace?: string };
   const onUnreadable = ({ entity }: EntryName) => engine.unreadable(entity);
-  const { stores, faults } = openStores({ ...known, namespace }, { clock, lock, onUnreadable });
+  const onRefused = (store: string, error: Error) => engine.refused(store, error);
+  const parts = { clock, lock, onUnreadable, onRefused };
+  const { stores, faults } = openStores({ ...known, namespace }, parts);
   const engine = new Engine({
     stores,
     storeFaults: faults,

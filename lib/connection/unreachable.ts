@@ -82,7 +82,7 @@ export function unreachable(failure: Error | undefined, options: RedisOptions): 
 
 function placeOf({ sentinels, name, path, host, port }: RedisOptions): string {
   if (sentinels != null && sentinels.length > 0) {
-    const at = sentinels.map((sentinel) => `${sentinel.host}:${sentinel.port}`);
+    const at = sentinels.map((sentinel) => `${sentinel.host}:${sentinel.port ?? 26_379}`);
     return `'${name}' of the sentinels ${at.join(', ')}`;
   }
   return path ?? `${host}:${port}`;

@@ -64,11 +64,14 @@ export class Engine {
   private readonly guarded = new Map<string, GuardedStore>();
   private readonly behind = new Map<EntityState, WriteBehind>();
   private readonly checks: (() => readonly Fault[])[] = [];
+  private readonly warn: (message: string) => void;
+  private readonly refusals = new Set<string>();
   private checked = false;
   closed = false;
 
   constructor(parts: EngineParts) {
     const { namespace, clock, flights, warn, overrides = new Overrides() } = parts;
+    this.warn = warn;
     this.stores = parts.stores ?? new Map<string, OpenStore>();
     this.storeFaults = parts.storeFaults ?? [];
     const surroundings = {
@@ -126,9 +129,19 @@ export class Engine {
     this.events.fault('CACHE_STORED_UNREADABLE', entity, message, undefined);
   }
 
+  /** Calls go on without it. Told once each: it repeats with every call. */
+  refused(store: string, { message }: Error): void {
+    if (this.closed) return;
+    const refusal = `[CACHE_STORE_OUT_OF_REACH] The store '${store}' does not do what it is asked: ${message}`;
+    if (this.refusals.has(refusal)) return;
+    this.refusals.add(refusal);
+    this.warn(refusal);
+  }
+
   /** What keeps the stores from doing what is asked of them, and which of them are not there yet. */
   async checkStores(): Promise<CheckedStores> {
-    const { faults, outOfReach } = await checkStores(this.stores, this.background);
+    const onRefused = (store: string, error: Error) => this.refused(store, error);
+    const { faults, outOfReach } = await checkStores(this.stores, this.background, onRefused);
     return { faults: [...this.storeFaults, ...faults], outOfReach };
   }
 

@@ -12,16 +12,20 @@ interface Given {
   readonly stores?: unknown;
 }
 
+/** What all stores are made of; `onRefused` is told which one it was. */
+type Parts = Omit<StoreParts, 'namespace' | 'onRefused'> & {
+  readonly onRefused: (store: string, error: Error) => void;
+};
+
 /** The stores of the module's options, open; and what is wrong with those that are not. */
 export function openStores(
   { namespace, store, stores }: Given,
-  parts: Omit<StoreParts, 'namespace'>,
+  parts: Parts,
 ): { stores: ReadonlyMap<string, OpenStore>; faults: readonly Fault[] } {
   const named = Object.entries((stores ?? {}) as { readonly [name: string]: unknown });
   const wanted = store === undefined ? named : [[DEFAULT_STORE, store] as const, ...named];
   const open = new Map<string, OpenStore>();
   const known = new Map<StoreDefinition, OpenStore>();
-  const all = { ...parts, namespace: namespace ?? 'cache' };
   const faults: Fault[] = [];
   const at = 'CacheModule.forRoot()';
   for (const [index, [name, definition]] of wanted.entries()) {
@@ -44,7 +48,13 @@ export function openStores(
     } else {
       try {
         // One that has several names is one store, and is closed once.
-        const opened = known.get(definition) ?? opens(definition, all);
+        const opened =
+          known.get(definition) ??
+          opens(definition, {
+            ...parts,
+            namespace: namespace ?? 'cache',
+            onRefused: (error) => parts.onRefused(name, error),
+          });
         known.set(definition, opened);
         open.set(name, opened);
       } catch (error) {
@@ -69,21 +79,28 @@ const CHECK_WITHIN_MS = 15_000;
 
 export interface CheckedStores {
   readonly faults: readonly Fault[];
-  /** Names of those that are not there yet. */
-  readonly outOfReach: readonly string[];
+  /** Those that are not there yet, by name, with the reason where it is known. */
+  readonly outOfReach: ReadonlyMap<string, string | undefined>;
 }
 
 /** Asks the stores whether they can do what is needed. */
 export async function checkStores(
   stores: ReadonlyMap<string, OpenStore>,
   background: Background,
+  onRefused: (store: string, error: Error) => void,
 ): Promise<CheckedStores> {
   const faults: Fault[] = [];
-  const outOfReach: string[] = [];
-  const checks = [...stores].map(async ([name, { store }]) => {
+  const outOfReach = new Map<string, string | undefined>();
+  // One that has several names is asked once.
+  const names = new Map([...stores].reverse().map(([name, open]) => [open, name]));
+  const checks = [...names].reverse().map(async ([{ store }, name]) => {
     try {
-      const outcome = await within(background, store.check());
-      if (outcome !== 'ready') outOfReach.push(name);
+      const check = store.check();
+      const outcome = await within(background, check);
+      if (outcome === 'ready') return;
+      outOfReach.set(name, typeof outcome === 'object' ? outcome.outOfReach : undefined);
+      // Of one that has said nothing until now.
+      check.catch((error: Error) => onRefused(name, error));
     } catch (error) {
       faults.push(faultOf(error, `the store '${name}'`, 'CacheModule.forRoot()'));
     }

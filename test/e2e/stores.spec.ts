@@ -365,8 +365,9 @@ describe('stores that are out of reach when the application starts', () => {
       .mockImplementation((message) => void said.push(String(message)));
     const clock = new ManualClock();
     const [away, silentOne, there] = [1, 2, 3].map(() => new MemoryStore(clock));
-    away!.check = async () => 'out of reach';
-    silentOne!.check = () => new Promise(() => undefined);
+    away!.check = async () => ({ outOfReach: 'nothing listens there. Fix: start it.' });
+    let sayLate!: (reason: Error) => void;
+    silentOne!.check = () => new Promise((_, reject) => (sayLate = reject));
     const stores = { durable: over(silentOne!), spare: over(there!) };
     const starting = start({ namespace: 'shop', store: over(away!), stores }, clock);
     let started: Awaited<typeof starting> | undefined;
@@ -375,8 +376,17 @@ describe('stores that are out of reach when the application starts', () => {
       await new Promise(setImmediate);
       clock.advance(1_000);
     }
+    expect(said).toEqual([
+      "Out of reach: 'default', 'durable'. The application starts without, each process asks its source for what is kept there, and uses it as soon as it is back.\n" +
+        "'default': nothing listens there. Fix: start it.\n" +
+        "'durable': it does not say whether it is there",
+    ]);
+    sayLate(new Error('it evicts. Fix: set `maxmemory-policy`.'));
+    await new Promise(setImmediate);
+    expect(said.slice(1)).toEqual([
+      "[CACHE_STORE_OUT_OF_REACH] The store 'durable' does not do what it is asked: it evicts. Fix: set `maxmemory-policy`.",
+    ]);
     warn.mockRestore();
-    expect(said).toEqual([expect.stringMatching(/^Out of reach: 'default', 'durable'\. /)]);
     await started.module.close();
   });
 });

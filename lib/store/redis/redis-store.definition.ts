@@ -34,7 +34,7 @@ export function redisStore(options: RedisStoreDefinition): StoreDefinition {
   const ms = parseDuration(deadline);
   return {
     deadlineMs: ms ?? 0,
-    open: ({ namespace, clock, onUnreadable }) => {
+    open: ({ namespace, clock, onUnreadable, onRefused }) => {
       checkSource(options, 'redisStore', ['deadline', 'startWithout']);
       if (ms === undefined || ms < 1 || ms > LONGEST_DEADLINE_MS) {
         throw new CacheUsageError(
@@ -50,7 +50,7 @@ export function redisStore(options: RedisStoreDefinition): StoreDefinition {
           'write startWithout: false, without quotes; or leave it out for true.',
         );
       }
-      return new RedisStore({ ...source, namespace, startWithout, onUnreadable }, clock);
+      return new RedisStore({ ...source, namespace, startWithout, onUnreadable, onRefused }, clock);
     },
   };
 }

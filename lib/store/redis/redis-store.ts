@@ -1,6 +1,6 @@
 import { LuaScript } from '../../connection/lua-script.js';
 import { checkedNamespace } from '../../connection/namespace.js';
-import { NoAnswerError } from '../../connection/redis.error.js';
+import { CacheRedisError, NoAnswerError } from '../../connection/redis.error.js';
 import { UnreachableError } from '../../connection/unreachable.js';
 import { openNodes } from '../../connection/open-nodes.js';
 import type { RedisNodes } from '../../connection/redis-nodes.js';
@@ -49,6 +49,8 @@ export type RedisStoreOptions = RedisSource & {
   readonly startWithout?: boolean;
   /** Called for every record that was found and is none of ours; it counts as absent. */
   readonly onUnreadable?: (entry: EntryName) => void;
+  /** Called for what Redis refuses, and will go on to. */
+  readonly onRefused?: (error: CacheRedisError) => void;
 };
 
 /**
@@ -68,6 +70,9 @@ export class RedisStore extends CacheStore {
   private readonly waiters: Waiters;
   private readonly leases: Leases;
   private readonly onUnreadable: (entry: EntryName) => void;
+  private readonly onRefused: (error: CacheRedisError) => void;
+  /** It was out of reach when it was checked: to be checked with the next connection. */
+  private unchecked = false;
 
   /**
    * Connects when it is first asked for something, so that an application starts without Redis. `options` have been
@@ -79,20 +84,21 @@ export class RedisStore extends CacheStore {
       namespace = 'cache',
       startWithout = true,
       onUnreadable = () => {},
+      onRefused = () => {},
       ...source
     } = options;
     this.startWithout = startWithout;
     this.namespace = checkedNamespace(namespace, 'redisStore');
     this.keys = new EntryKeys(this.namespace);
     this.onUnreadable = onUnreadable;
+    this.onRefused = onRefused;
     this.guess = new ServerTime(clock);
-    this.nodes = openNodes(
-      source,
-      'redisStore',
-      clock,
-      (connection, onSilent) => new StoreNode(connection, clock, onSilent),
-    );
-    this.commands = new StoreCommands(this.nodes);
+    this.nodes = openNodes(source, 'redisStore', clock, (connection, onSilent) => {
+      const node = new StoreNode(connection, clock, onSilent);
+      connection.onReady(() => void this.checkLate());
+      return node;
+    });
+    this.commands = new StoreCommands(this.nodes, onRefused);
     this.waiters = new Waiters(this.nodes.subscriber, this.keys.wakes);
     this.leases = new Leases(this.commands, this.keys, this.waiters, (record, entry) =>
       this.decoded(record, entry),
@@ -119,7 +125,7 @@ export class RedisStore extends CacheStore {
   override async check(): Promise<CheckOutcome> {
     let outcome: CheckOutcome = 'ready';
     try {
-      await checkCapabilities(this.nodes, this.namespace, () => this.keys.probe(newToken()));
+      await this.checkNow();
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
       const { problem, fix } = reasonOf(error);
@@ -131,10 +137,26 @@ export class RedisStore extends CacheStore {
         });
       }
       outcome = { outOfReach: `${problem}. Fix: ${fix}` };
+      this.unchecked = true;
     }
     // So that who waits for the very first load can be woken.
     this.waiters.open();
     return outcome;
+  }
+
+  private checkNow(): Promise<void> {
+    return checkCapabilities(this.nodes, this.namespace, () => this.keys.probe(newToken()));
+  }
+
+  private async checkLate(): Promise<void> {
+    if (!this.unchecked) return;
+    this.unchecked = false;
+    try {
+      await this.checkNow();
+    } catch (error) {
+      if (error instanceof CacheRedisError) this.onRefused(error);
+      else this.unchecked = true;
+    }
   }
 
   override async read(entry: EntryName): Promise<StoredEntry | undefined> {
