@@ -126,6 +126,7 @@ export {
   CacheLockLostError,
   DistributedLock,
   type Lock,
+  type LockAttempt,
   type LockOptions,
 } from './coordination/distributed-lock.js';
 export {

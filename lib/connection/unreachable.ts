@@ -12,6 +12,18 @@ export class UnreachableError extends NoAnswerError {
   }
 }
 
+export interface Reason {
+  readonly problem: string;
+  readonly fix: string;
+}
+
+/** What is told of who gives no answer. */
+export function reasonOf(error: NoAnswerError): Reason {
+  if (error instanceof UnreachableError) return error;
+  const { message } = (error.cause ?? error) as Error;
+  return { problem: message, fix: 'see whether Redis runs, and what it says in its log.' };
+}
+
 const TRY_WITH_TLS = 'if Redis talks TLS there, write rediss:// instead of redis://';
 const TRY_WITHOUT_TLS = 'if Redis talks no TLS there, write redis:// instead of rediss://';
 /** How a server that talks TLS refuses what is none. */

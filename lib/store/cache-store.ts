@@ -98,6 +98,7 @@ export abstract class CacheStore {
   /**
    * Called when the application starts. Rejects if the store can never do what is asked of it here: the application does
    * not start then. One that is only out of reach, or does not say within 15 seconds, is used as soon as it is back.
+   * Why it is out of reach is logged, with what to do about it: `{ outOfReach: 'nothing listens at redis:6379. Fix: …' }`.
    */
   check(): Promise<CheckOutcome> {
     return Promise.resolve('ready');

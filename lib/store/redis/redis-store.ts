@@ -1,7 +1,7 @@
 import { LuaScript } from '../../connection/lua-script.js';
 import { checkedNamespace } from '../../connection/namespace.js';
 import { CacheRedisError, NoAnswerError } from '../../connection/redis.error.js';
-import { UnreachableError } from '../../connection/unreachable.js';
+import { reasonOf } from '../../connection/unreachable.js';
 import { openNodes } from '../../connection/open-nodes.js';
 import type { RedisNodes } from '../../connection/redis-nodes.js';
 import type { RedisSource } from '../../connection/redis-source.js';
@@ -225,11 +225,4 @@ export class RedisStore extends CacheStore {
   private all(entry: EntryName): [record: string, lease: string, floor: string] {
     return [this.keys.record(entry), this.keys.lease(entry), this.keys.floor(entry)];
   }
-}
-
-/** What is told of who gives no answer. */
-function reasonOf(error: NoAnswerError): { problem: string; fix: string } {
-  if (error instanceof UnreachableError) return error;
-  const { message } = (error.cause ?? error) as Error;
-  return { problem: message, fix: 'see whether Redis runs, and what it says in its log.' };
 }

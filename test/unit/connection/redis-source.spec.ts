@@ -279,6 +279,11 @@ describe('locks in Redis are refused', () => {
       `${begin} as client a Cluster that knows addresses, got one that looks for SRV records. Fix: resolve them, and give the addresses as nodes.`,
     ],
     [
+      'no namespace',
+      { url: 'redis://localhost' },
+      "RedisLock expected as namespace 1 to 64 letters, digits, '-', '_' and '.', got undefined. Fix: write namespace: 'shop'.",
+    ],
+    [
       'a namespace with braces',
       { url: 'redis://localhost', namespace: '{a}' },
       "RedisLock expected as namespace 1 to 64 letters, digits, '-', '_' and '.', got '{a}' (string). Fix: write namespace: 'shop'.",
