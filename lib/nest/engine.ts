@@ -27,7 +27,8 @@ import { makeVisible } from '../write/behind/visible.js';
 import { WriteBehind } from '../write/behind/write-behind.js';
 import { Writer } from '../write/writer.js';
 
-import { checkStores, type CheckedStores, type OpenStore } from './stores.js';
+import type { OpenStore } from './open-store.js';
+import { checkStores, type CheckedStores } from './stores.js';
 
 /** How long a flush at the end of the application waits after a failed attempt. */
 const RETRY_MS = 200;
@@ -63,11 +64,14 @@ export class Engine {
   private readonly guarded = new Map<string, GuardedStore>();
   private readonly behind = new Map<EntityState, WriteBehind>();
   private readonly checks: (() => readonly Fault[])[] = [];
+  private readonly warn: (message: string) => void;
+  private readonly refusals = new Set<string>();
   private checked = false;
   closed = false;
 
   constructor(parts: EngineParts) {
     const { namespace, clock, flights, warn, overrides = new Overrides() } = parts;
+    this.warn = warn;
     this.stores = parts.stores ?? new Map<string, OpenStore>();
     this.storeFaults = parts.storeFaults ?? [];
     const surroundings = {
@@ -88,8 +92,13 @@ export class Engine {
       after: (ms: number, task: () => void) => this.background.after(ms, task),
     };
     const keeper = new Keeper(clock, this.tags, this.events);
-    for (const [name, { store, deadlineMs }] of this.stores) {
-      this.guarded.set(name, new GuardedStore(store, deadlineMs, clock, this.background));
+    const guarded = new Map<OpenStore, GuardedStore>();
+    for (const [name, open] of this.stores) {
+      const { store, deadlineMs } = open;
+      const guard =
+        guarded.get(open) ?? new GuardedStore(store, deadlineMs, clock, this.background);
+      guarded.set(open, guard);
+      this.guarded.set(name, guard);
     }
     const complete = (state: EntityState) => {
       this.share(state, clock);
@@ -120,9 +129,19 @@ export class Engine {
     this.events.fault('CACHE_STORED_UNREADABLE', entity, message, undefined);
   }
 
+  /** Calls go on without it. Told once each: it repeats with every call. */
+  refused(store: string, { message }: Error): void {
+    if (this.closed) return;
+    const refusal = `[CACHE_STORE_OUT_OF_REACH] The store '${store}' does not do what it is asked: ${message}`;
+    if (this.refusals.has(refusal)) return;
+    this.refusals.add(refusal);
+    this.warn(refusal);
+  }
+
   /** What keeps the stores from doing what is asked of them, and which of them are not there yet. */
   async checkStores(): Promise<CheckedStores> {
-    const { faults, outOfReach } = await checkStores(this.stores, this.background);
+    const onRefused = (store: string, error: Error) => this.refused(store, error);
+    const { faults, outOfReach } = await checkStores(this.stores, this.background, onRefused);
     return { faults: [...this.storeFaults, ...faults], outOfReach };
   }
 
@@ -215,6 +234,6 @@ export class Engine {
     }
     await this.background.close();
     for (const behind of this.behind.values()) behind.reportLost();
-    await Promise.all([...this.guarded.values()].map((store) => store.close()));
+    await Promise.all([...new Set(this.guarded.values())].map((store) => store.close()));
   }
 }

@@ -56,7 +56,12 @@ export async function checkCapabilities(
   const missing = new Set(
     checks.flatMap((check) => (check.status === 'fulfilled' ? check.value : [])),
   );
-  if (missing.size > 0) throw notAllowed([...missing], isCluster, namespace);
+  if (missing.size > 0) {
+    // A connection that may not select its database has failed before.
+    const selects = (nodes.subscriber.client.options.db ?? 0) > 0;
+    const others = [...(isCluster ? OF_CLUSTER : []), ...(selects ? ['select'] : [])];
+    throw notAllowed([...missing], others, namespace);
+  }
   if (failures.length > 0) throw failures[0];
 }
 
@@ -74,12 +79,11 @@ function probeAt(node: StoreNode, nodes: RedisNodes<StoreNode>, newProbe: () => 
 
 function notAllowed(
   missing: readonly string[],
-  isCluster: boolean,
+  others: readonly string[],
   namespace: string,
 ): CacheRedisError {
   // The client warns where it may not ask for INFO, at each connection.
-  const names = [...Object.keys(TRIALS), 'subscribe', 'unsubscribe', 'info'];
-  if (isCluster) names.push(...OF_CLUSTER);
+  const names = [...Object.keys(TRIALS), 'subscribe', 'unsubscribe', 'info', ...others];
   const all = names.map((name) => `+${name}`);
   return new CacheRedisError(
     'CACHE_REDIS_NOT_ALLOWED',
