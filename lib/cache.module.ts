@@ -16,7 +16,7 @@ import { DistributedLock } from './coordination/distributed-lock.js';
 import { MemoryLock } from './coordination/memory-lock.js';
 import { ProcessSingleflight, Singleflight } from './coordination/singleflight.js';
 import { CacheUsageError } from './errors/cache.error.js';
-import { show } from './errors/wording.js';
+import { showNoText } from './errors/wording.js';
 import type { EntryName } from './store/cache-store.js';
 import { AcceptanceGuard } from './nest/acceptances.js';
 import { Binder } from './nest/binder.js';
@@ -50,7 +50,9 @@ function createEngine(
   // The one that is given, not the standard: applications that share a store must not share that too.
   const { namespace } = (options ?? {}) as { readonly namespace?: string };
   const onUnreadable = ({ entity }: EntryName) => engine.unreadable(entity);
-  const { stores, faults } = openStores({ ...known, namespace }, { clock, lock, onUnreadable });
+  const onRefused = (store: string, error: Error) => engine.refused(store, error);
+  const parts = { clock, lock, onUnreadable, onRefused };
+  const { stores, faults } = openStores({ ...known, namespace }, parts);
   const engine = new Engine({
     stores,
     storeFaults: faults,
@@ -71,7 +73,7 @@ function createEngine(
 function misused(method: string, expected: string, got: unknown, right: string): CacheUsageError {
   return new CacheUsageError(
     'CACHE_ARGUMENT_INVALID',
-    `CacheModule.${method}() expected ${expected}, got ${show(got)}`,
+    `CacheModule.${method}() expected ${expected}, got ${showNoText(got)}`,
     `write CacheModule.${right}.`,
   );
 }

@@ -126,10 +126,12 @@ export {
   CacheLockLostError,
   DistributedLock,
   type Lock,
+  type LockAttempt,
   type LockOptions,
 } from './coordination/distributed-lock.js';
 export {
   CacheStore,
+  type CheckOutcome,
   type EntryName,
   type FillOutcome,
   type Lease,

@@ -1,9 +1,9 @@
-import type { Cluster, Redis } from 'ioredis';
 import { CacheUsageError } from '../errors/cache.error.js';
-import { show } from '../errors/wording.js';
-import type { RedisSource } from './redis-source.js';
+import { checkNames, listed } from '../errors/known-options.js';
+import { closest, showNoText } from '../errors/wording.js';
+import { checkClient } from './checked-client.js';
+import { faultIn, partsOf } from './redis-url.js';
 
-const ADDRESS = /^rediss?:\/\/./;
 const KINDS = ['url', 'nodes', 'sentinels', 'client'] as const;
 /** What is said of the servers that sentinels watch over, and how it has to be. */
 const OF_SERVERS = {
@@ -15,27 +15,22 @@ const OF_SERVERS = {
   ],
   tls: ['true or false', (value: unknown) => typeof value === 'boolean'],
 } as const;
+const NAMES: readonly string[] = [...KINDS, 'name', ...Object.keys(OF_SERVERS)];
+
+type Given = Readonly<Record<string, unknown>>;
 
 /**
- * What was given, if it can be meant. No text of it is ever shown: there may be a password in it.
+ * Checks where Redis is, in the options of somebody who has `own` ones besides. No text of it is ever shown: there may
+ * be a password in it.
  *
  * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID
  */
-export function checkedSource(source: unknown, owner: string): RedisSource {
+export function checkSource(options: unknown, owner: string, own: readonly string[]): void {
   // A function, or a class.
   const call = /^[a-z]/.test(owner) ? owner : `new ${owner}`;
   const write = (example: string) => `write ${call}(${example}).`;
-  const given: Record<string, unknown> =
-    typeof source === 'object' && source !== null ? { ...source } : {};
-  const kinds = KINDS.filter((kind) => given[kind] !== undefined);
-  const [kind] = kinds;
-  if (kind === undefined || kinds.length > 1) {
-    const none = typeof source === 'object' ? 'none of them' : shown(source);
-    throw refused(
-      `${owner} expected one of url, nodes, sentinels and client, got ${kinds.join(' and ') || none}`,
-      write("{ url: 'redis://localhost:6379' }"),
-    );
-  }
+  const given = optionsIn(options);
+  const kind = kindOf(options, given, owner, own, write);
   const value = given[kind];
   switch (kind) {
     case 'url':
@@ -46,6 +41,7 @@ export function checkedSource(source: unknown, owner: string): RedisSource {
         value,
         `${owner} expected as nodes some`,
         write("{ nodes: ['redis://node-1:6379', 'redis://node-2:6379'] }"),
+        'leave the path out: a cluster has one database.',
       );
       break;
     case 'sentinels':
@@ -64,31 +60,69 @@ export function checkedSource(source: unknown, owner: string): RedisSource {
       );
   }
   if (kind !== 'sentinels') checkNothingElse(given, kind, owner);
-  return source as RedisSource;
+}
+
+function optionsIn(options: unknown): Given {
+  const isObject = typeof options === 'object' && options !== null && !Array.isArray(options);
+  return isObject ? (options as Given) : {};
+}
+
+function kindOf(
+  options: unknown,
+  given: Given,
+  owner: string,
+  own: readonly string[],
+  write: (example: string) => string,
+): (typeof KINDS)[number] {
+  const known = [...NAMES, ...own];
+  const kinds = KINDS.filter((kind) => given[kind] !== undefined);
+  const expected = `${owner} expected one of ${listed(KINDS)}`;
+  const example = write("{ url: 'redis://localhost:6379' }");
+  if (typeof given.duplicate === 'function') {
+    throw refused(`${expected}, got a client alone`, write('{ client }'));
+  }
+  const unknown = Object.keys(given).filter((name) => !known.includes(name));
+  // A misspelt one is told as such.
+  if (kinds.length === 0 && !unknown.some((name) => closest(name, known) !== undefined)) {
+    const empty = KINDS.find((kind) => kind in given);
+    if (empty !== undefined) {
+      const fix = `see where its value comes from, as a variable of the environment that is not set; or ${example}`;
+      throw refused(`${expected}, got ${empty}: undefined`, fix);
+    }
+    const names = listed(Object.keys(given));
+    const came = given === options ? `${names || 'none of them'}` : showNoText(options);
+    throw refused(`${expected}, got ${came}`, example);
+  }
+  checkNames(given, known, owner);
+  if (kinds.length === 1) return kinds[0]!;
+  throw refused(`${expected}, got ${listed(kinds)}`, example);
 }
 
 function checkAddress(value: unknown, expected: string, fix: string): void {
-  if (typeof value === 'string' && ADDRESS.test(value)) return;
-  const came = typeof value === 'string' ? 'a text that begins otherwise' : show(value);
-  throw refused(`${expected} that begins with redis:// or rediss://, got ${came}`, fix);
+  const fault =
+    typeof value === 'string'
+      ? faultIn(value)
+      : ({ came: showNoText(value) } as { fix?: string; came: string });
+  if (fault === undefined) return;
+  throw refused(
+    `${expected} that begins with redis:// or rediss://, got ${fault.came}`,
+    fault.fix ?? fix,
+  );
 }
 
-function checkAddresses(value: unknown, expected: string, fix: string): void {
+function checkAddresses(value: unknown, expected: string, fix: string, noPath: string): void {
   if (!Array.isArray(value) || value.length === 0) {
-    const came = Array.isArray(value) ? 'none' : shown(value);
+    const came = Array.isArray(value) ? 'none' : showNoText(value);
     throw refused(`${expected} urls, got ${came}`, fix);
   }
   const urls: readonly unknown[] = value;
   for (const url of urls) checkAddress(url, `${expected} urls, each`, fix);
-  const parts = (urls as readonly string[]).map((url) => {
-    try {
-      return new URL(url);
-    } catch {
-      throw refused(`${expected} urls, got one that is none`, fix);
-    }
-  });
-  const access = parts.map(({ protocol, username, password }) =>
-    [protocol, username, password].join(' '),
+  const parts = (urls as readonly string[]).map((url) => partsOf(url, 0));
+  if (parts.some(({ db }) => db !== 0)) {
+    throw refused(`${expected} urls, got one with the number of a database`, noPath);
+  }
+  const access = parts.map(({ tls, username, password }) =>
+    JSON.stringify([tls, username, password]),
   );
   if (new Set(access).size === 1) return;
   throw refused(
@@ -97,59 +131,30 @@ function checkAddresses(value: unknown, expected: string, fix: string): void {
   );
 }
 
-function checkSentinels(
-  value: unknown,
-  given: Record<string, unknown>,
-  owner: string,
-  fix: string,
-): void {
-  checkAddresses(value, `${owner} expected as sentinels`, fix);
+function checkSentinels(value: unknown, given: Given, owner: string, fix: string): void {
+  const noPath = 'write it as database, beside sentinels: it is at the servers they watch over.';
+  checkAddresses(value, `${owner} expected as sentinels some`, fix, noPath);
   const { name } = given;
   if (typeof name !== 'string' || name === '') {
     throw refused(
-      `${owner} expected as name what the sentinels call the primary, got ${shown(name)}`,
+      `${owner} expected as name what the sentinels call the primary, got ${showNoText(name)}`,
       fix,
     );
   }
   for (const [part, [expected, isRight]] of Object.entries(OF_SERVERS)) {
     if (given[part] === undefined || isRight(given[part])) continue;
-    throw refused(`${owner} expected as ${part} ${expected}, got ${shown(given[part])}`, fix);
-  }
-}
-
-function checkClient(client: unknown, owner: string, fix: string): void {
-  const { duplicate } = (client ?? {}) as Partial<Redis>;
-  if (typeof duplicate !== 'function') {
-    throw refused(
-      `${owner} expected as client a Redis or a Cluster of ioredis, got ${shown(client)}`,
-      fix,
-    );
-  }
-  if (isCluster(client) && client.options.useSRVRecords === true) {
-    throw refused(
-      `${owner} expected as client a Cluster that knows addresses, got one that looks for SRV records`,
-      'resolve them, and give the addresses as nodes.',
-    );
+    throw refused(`${owner} expected as ${part} ${expected}, got ${showNoText(given[part])}`, fix);
   }
 }
 
 /** As of somebody who thinks of sentinels and forgot them. */
-function checkNothingElse(given: Record<string, unknown>, kind: string, owner: string): void {
+function checkNothingElse(given: Given, kind: string, owner: string): void {
   const part = ['name', ...Object.keys(OF_SERVERS)].find((name) => given[name] !== undefined);
   if (part === undefined) return;
   throw refused(
     `${owner} expected ${part} beside sentinels only, got it beside ${kind}`,
     `leave it out: what belongs to a ${kind === 'client' ? 'client is set there' : 'url stands in it'}.`,
   );
-}
-
-/** What came, unless it is a text. */
-function shown(value: unknown): string {
-  return typeof value === 'string' ? 'a text' : show(value);
-}
-
-export function isCluster(value: unknown): value is Cluster {
-  return (value as Partial<Redis> | null)?.isCluster ?? false;
 }
 
 function refused(problem: string, fix: string): CacheUsageError {

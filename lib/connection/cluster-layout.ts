@@ -2,6 +2,7 @@ import type { Clock } from '../time/clock.js';
 import type { NodeAddress, RedisAccess } from './redis-access.js';
 import { RedisConnection } from './redis-connection.js';
 import { CacheRedisError, meaningOf } from './redis.error.js';
+import { unreachable } from './unreachable.js';
 import { layoutOf, type Layout } from './slots.js';
 
 /** So many nodes are asked at once, and the first answer counts: one that hangs keeps nobody waiting. */
@@ -69,7 +70,8 @@ export class ClusterLayout {
     const { host = '', port = 0 } = client.options;
     let stop = () => {};
     const late = new Promise<never>((_, reject) => {
-      const giveUp = () => reject(new Error(`no answer within ${ANSWER_WITHIN_MS} ms`));
+      const silence = Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' });
+      const giveUp = () => reject(unreachable(silence, client.options));
       stop = this.clock.after(ANSWER_WITHIN_MS, () => setImmediate(giveUp));
     });
     const asked = connection.connect().then(() => client.cluster('SLOTS'));

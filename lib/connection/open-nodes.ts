@@ -7,9 +7,9 @@ import type { RedisSource } from './redis-source.js';
 import { SingleNode } from './single-node.js';
 
 /**
- * Connects when it is first used.
+ * Connects when it is first used. `source` has been checked.
  *
- * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID, CACHE_PACKAGE_MISSING
+ * @throws {CacheUsageError} CACHE_PACKAGE_MISSING
  */
 export function openNodes<Node extends RedisNode>(
   source: RedisSource,

@@ -1,8 +1,9 @@
 import { createRequire } from 'node:module';
-import type { Cluster, ClusterNode, NatMap, Redis, RedisOptions } from 'ioredis';
+import type { Cluster, NatMap, Redis, RedisOptions } from 'ioredis';
 import { CacheUsageError } from '../errors/cache.error.js';
-import { checkedSource, isCluster } from './checked-source.js';
+import { isCluster, startupNodesOf, urlOfNode } from './checked-client.js';
 import type { RedisBehindSentinels, RedisSource } from './redis-source.js';
+import { partsOf } from './redis-url.js';
 
 export interface NodeAddress {
   readonly host: string;
@@ -80,9 +81,12 @@ function leavesReplicas(): (error: Error) => boolean {
   };
 }
 
-/** @throws {CacheUsageError} CACHE_ARGUMENT_INVALID, CACHE_PACKAGE_MISSING */
-export function accessTo(given: RedisSource, owner: string): RedisAccess {
-  const source = checkedSource(given, owner);
+/**
+ * `source` has been checked.
+ *
+ * @throws {CacheUsageError} CACHE_PACKAGE_MISSING
+ */
+export function accessTo(source: RedisSource, owner: string): RedisAccess {
   if (source.client !== undefined) {
     const { client } = source;
     if (isCluster(client)) return accessOfCluster(client, ioredis(owner));
@@ -94,31 +98,18 @@ export function accessTo(given: RedisSource, owner: string): RedisAccess {
     return {
       kind: 'cluster',
       seeds,
-      connect: ({ host, port }) => new Client({ ...seeds[0], ...SETTINGS, host, port }),
+      connect: ({ host, port }) => new Client({ ...seeds[0], ...SETTINGS, host, port, db: 0 }),
       translate: (address) => address,
     };
   }
   const { url } = source;
-  if (url !== undefined) return { kind: 'server', connect: () => new Client(url, ofServer()) };
-  const options = behindSentinels(source);
+  const options = url === undefined ? behindSentinels(source) : partsOf(url, 6_379);
   return { kind: 'server', connect: () => new Client({ ...options, ...ofServer() }) };
 }
 
 /** Of one whose address leads elsewhere after a failover; a node of a cluster names the other one. */
 function ofServer() {
   return { ...SETTINGS, reconnectOnError: leavesReplicas() };
-}
-
-/** As the client understands a url. */
-function partsOf(url: string, defaultPort: number) {
-  const { protocol, hostname, port, username, password } = new URL(url);
-  return {
-    host: hostname.replace(/^\[|\]$/g, ''),
-    port: port === '' ? defaultPort : Number(port),
-    ...(username !== '' && { username: decodeURIComponent(username) }),
-    ...(password !== '' && { password: decodeURIComponent(password) }),
-    ...(protocol === 'rediss:' && { tls: {} }),
-  };
 }
 
 function behindSentinels(source: RedisBehindSentinels): RedisOptions {
@@ -139,10 +130,9 @@ function behindSentinels(source: RedisBehindSentinels): RedisOptions {
 }
 
 function accessOfCluster(cluster: Cluster, Client: typeof Redis): RedisAccess {
-  const { startupNodes } = cluster as unknown as { readonly startupNodes: readonly ClusterNode[] };
   const { redisOptions = {}, natMap } = cluster.options;
-  const nodes = startupNodes.map((node) => {
-    if (typeof node === 'string') return partsOf(node, 6_379);
+  const nodes = startupNodesOf(cluster).map((node) => {
+    if (typeof node === 'string') return partsOf(urlOfNode(node), 6_379);
     const options = typeof node === 'number' ? { port: node } : node;
     const { host = '127.0.0.1', port = 6_379 } = options;
     return { ...options, host, port: Number(port) };

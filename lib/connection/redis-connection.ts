@@ -2,19 +2,27 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
 import type { LuaScript } from './lua-script.js';
-import { meaningOf } from './redis.error.js';
+import { isReply, meaningOf } from './redis.error.js';
+import { unreachable } from './unreachable.js';
+
+/** As the client rejects what it has sent. */
+interface CommandError extends Error {
+  readonly command?: { readonly name: string };
+}
 
 /** One connection for one purpose. It connects when it is first used, and again by itself until it is closed. */
 export class RedisConnection {
   private connecting: Promise<void> | undefined;
-  /** Why it is not connected. */
-  private trouble: unknown;
+  /** Why it is not connected: what has failed first, since the rest follows from that. */
+  private trouble: Error | undefined;
+  private failed = false;
   private closed = false;
 
   constructor(readonly client: Redis) {
     // Whoever wants something of it learns of it by his own call; an error nobody listens to is printed by the client.
-    client.on('error', (error) => (this.trouble = error));
-    client.on('ready', () => (this.trouble = undefined));
+    client.on('error', (error) => this.fail(error));
+    client.on('close', () => this.fail(undefined));
+    client.on('connecting', () => (this.failed = false));
   }
 
   /** Calls `listener` whenever it is connected, for the first time or again; at once if it is now. */
@@ -140,8 +148,20 @@ export class RedisConnection {
     });
   }
 
+  private fail(error: Error | undefined): void {
+    if (this.failed) return;
+    this.failed = true;
+    const { client } = this;
+    // The client would go on with the first database, which belongs to somebody else.
+    const isElsewhere = (error as CommandError | undefined)?.command?.name === 'select';
+    this.trouble = isReply(error)
+      ? meaningOf(error, isElsewhere ? `select database ${client.options.db}` : 'let the cache in')
+      : unreachable(error, client.options);
+    if (isElsewhere) client.disconnect(true);
+  }
+
   private reason(): Error {
-    return this.trouble instanceof Error ? this.trouble : new Error('not connected');
+    return this.trouble ?? unreachable(undefined, this.client.options);
   }
 }
 

@@ -42,15 +42,15 @@ const REDIRECTION = /^(MOVED|ASK) (\d+) (\S*:\d+)$/;
 
 /** What the failure of a command means for who sent it. */
 export function meaningOf(failure: unknown, action: string): CacheRedisError | NoAnswerError {
-  if (failure instanceof NoAnswerError) return failure;
+  if (failure instanceof NoAnswerError || failure instanceof CacheRedisError) return failure;
   const [, kind, slot, address] = REDIRECTION.exec((failure as Error).message) ?? [];
   if (kind !== undefined) return new RedirectedError(Number(slot), address!, kind === 'ASK');
   // The client adds what was sent: keys and values, or a password.
   if (failure instanceof Error) delete (failure as { command?: unknown }).command;
-  if (failure instanceof Error && failure.name === 'ReplyError' && !PASSING.test(failure.message)) {
+  if (isReply(failure) && !PASSING.test(failure.message)) {
     return new CacheRedisError(
       'CACHE_REDIS_REFUSED',
-      `Redis refused to ${action}: ${failure.message}`,
+      `Redis refused to ${action}: ${failure.message.replace(/\.$/, '')}`,
       remedy(failure.message),
       { cause: failure },
     );
@@ -58,9 +58,20 @@ export function meaningOf(failure: unknown, action: string): CacheRedisError | N
   return new NoAnswerError(`Redis did not ${action}`, { cause: failure });
 }
 
+/** What a server has answered. */
+export function isReply(failure: unknown): failure is Error {
+  return failure instanceof Error && failure.name === 'ReplyError';
+}
+
 function remedy(message: string): string {
   if (/^(NOAUTH|WRONGPASS|ERR invalid password|ERR AUTH)/.test(message)) {
     return 'give the right user and password in the url, or with the client.';
+  }
+  if (message.startsWith('DENIED')) {
+    return 'give Redis a password, or bind it to an address of its own: in protected mode it answers nobody from elsewhere.';
+  }
+  if (/'select' command|DB index/.test(message)) {
+    return 'choose a database that this Redis has, as path of the url or as db of the client, and allow this user +select; or leave it out for the first one.';
   }
   if (message.startsWith('NOPERM')) {
     return 'allow this user EVALSHA, EVAL, SUBSCRIBE, PUBLISH, INFO and the commands of the script, on the keys and channels of the namespace.';

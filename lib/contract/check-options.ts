@@ -1,5 +1,5 @@
 import type { Fault } from '../errors/configuration.error.js';
-import { closest, show } from '../errors/wording.js';
+import { closest, show, showNoText } from '../errors/wording.js';
 import { formatDuration, parseDuration } from '../time/duration.js';
 import type { Bounds } from './entity.js';
 import { NAME, type Known, type Option, type Options } from './option.js';
@@ -25,7 +25,7 @@ export function checkOptions(
     const name = place.path === '' ? 'what is declared' : `\`${place.path.slice(0, -1)}\``;
     faults.push({
       code: 'CACHE_OPTION_INVALID',
-      problem: `${name} ${place.path === '' ? 'for' : 'of'} ${place.owner} must be an object of options, got ${show(given)}.`,
+      problem: `${name} ${place.path === '' ? 'for' : 'of'} ${place.owner} must be an object of options, got ${showNoText(given)}.`,
       at: place.at,
       fix: `write { ${firstOf(options)} }.`,
     });
@@ -164,10 +164,13 @@ function missing(name: string, option: Option, place: Place): Fault {
   };
 }
 
+/** A text in their place may be an address with a password in it. */
+const OF_OTHERS: ReadonlySet<Option['kind']> = new Set(['options', 'store']);
+
 function invalid(name: string, option: Option, got: unknown, place: Place): Fault {
   return {
     code: 'CACHE_OPTION_INVALID',
-    problem: `\`${place.path}${name}\` of ${place.owner} must be ${expectation(option)}, got ${show(got)}.`,
+    problem: `\`${place.path}${name}\` of ${place.owner} must be ${expectation(option)}, got ${OF_OTHERS.has(option.kind) ? showNoText(got) : show(got)}.`,
     at: place.at,
     fix: repair(option, got),
   };

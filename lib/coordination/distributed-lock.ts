@@ -37,6 +37,13 @@ export interface Lock {
   release(): Promise<void>;
 }
 
+/** What has become of asking for a lock. */
+export interface LockAttempt {
+  readonly lock?: Lock | undefined;
+  /** What was wrong, and what to do about it. */
+  readonly trouble?: { readonly problem: string; readonly fix: string } | undefined;
+}
+
 /**
  * One holder per name at a time. Replace it by your own provider to lock elsewhere; the conditions below, and those at
  * {@link Lock}, are what the rest of the package relies on.
@@ -74,14 +81,19 @@ export abstract class DistributedLock {
         `write run('${name}', async (lock) => …).`,
       );
     }
-    const lock = await this.acquire(name, options);
+    const { lock, trouble } = await this.attempt(name, options);
     // Without a bound nobody gives up.
-    if (lock === undefined) throw new CacheLockBusyError(name, patienceMs ?? Infinity);
+    if (lock === undefined) throw new CacheLockBusyError(name, patienceMs ?? Infinity, trouble);
     try {
       return await fn(lock);
     } finally {
       await released(lock);
     }
+  }
+
+  /** The lock; or nothing, and why, if something else than its holder was in the way. */
+  protected async attempt(name: string, options: LockOptions): Promise<LockAttempt> {
+    return { lock: await this.acquire(name, options) };
   }
 
   /** Called when the application has ended, after everything that may have needed a lock. Here it does nothing. */
@@ -178,10 +190,11 @@ export class CacheLockBusyError extends CacheError {
     /** Its name. */
     readonly lock: string,
     readonly patienceMs: number,
+    trouble?: LockAttempt['trouble'],
   ) {
+    const { problem, fix = 'try again later, or raise the patience.' } = trouble ?? {};
     super(
-      `The lock '${lock}' was not to be had within ${formatDuration(patienceMs)}; nothing was run. ` +
-        `Fix: try again later, or raise the patience.`,
+      `The lock '${lock}' was not to be had within ${formatDuration(patienceMs)}${problem === undefined ? '' : `: ${problem}`}; nothing was run. Fix: ${fix}`,
     );
   }
 }

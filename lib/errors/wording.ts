@@ -2,6 +2,8 @@
 export function show(value: unknown): string {
   switch (typeof value) {
     case 'string':
+      // There may be a password in it.
+      if (value.includes('://')) return 'a url (string)';
       return `'${value.length > 40 ? `${value.slice(0, 40)}…` : value}' (string)`;
     case 'number':
       return `${Object.is(value, -0) ? '-0' : value} (number)`;
@@ -17,6 +19,11 @@ export function show(value: unknown): string {
     default:
       return typeof value;
   }
+}
+
+/** The same where any text may have a password in it. */
+export function showNoText(value: unknown): string {
+  return typeof value === 'string' ? 'a text' : show(value);
 }
 
 /** The word a person probably meant, or nothing if none is near. */

@@ -144,11 +144,14 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
       }));
   }
 
-  private warnOfStores(outOfReach: readonly string[]): void {
-    if (outOfReach.length === 0) return;
-    const names = outOfReach.map((name) => `'${name}'`).join(', ');
+  private warnOfStores(outOfReach: ReadonlyMap<string, string | undefined>): void {
+    if (outOfReach.size === 0) return;
+    const names = [...outOfReach.keys()].map((name) => `'${name}'`).join(', ');
+    const reasons = [...outOfReach].map(
+      ([name, reason = 'it does not say whether it is there']) => `\n'${name}': ${reason}`,
+    );
     new Logger('CacheModule').warn(
-      `Out of reach: ${names}. The application starts without, each process asks its source for what is kept there, and uses it as soon as it is back.`,
+      `Out of reach: ${names}. The application starts without, each process asks its source for what is kept there, and uses it as soon as it is back.${reasons.join('')}`,
     );
   }
 

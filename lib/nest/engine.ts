@@ -27,7 +27,8 @@ import { makeVisible } from '../write/behind/visible.js';
 import { WriteBehind } from '../write/behind/write-behind.js';
 import { Writer } from '../write/writer.js';
 
-import { checkStores, knownOf, type CheckedStores, type OpenStore } from './stores.js';
+import type { OpenStore } from './open-store.js';
+import { checkStores, knownOf, type CheckedStores } from './stores.js';
 
 /** How long a flush at the end of the application waits after a failed attempt. */
 const RETRY_MS = 200;
@@ -63,11 +64,14 @@ export class Engine {
   private readonly shared = new Map<string, SharedStore>();
   private readonly behind = new Map<EntityState, WriteBehind>();
   private readonly checks: (() => readonly Fault[])[] = [];
+  private readonly warn: (message: string) => void;
+  private readonly refusals = new Set<string>();
   private checked = false;
   closed = false;
 
   constructor(parts: EngineParts) {
     const { namespace, clock, flights, warn, overrides = new Overrides() } = parts;
+    this.warn = warn;
     this.stores = parts.stores ?? new Map<string, OpenStore>();
     this.storeFaults = parts.storeFaults ?? [];
     const surroundings = { ...parts.surroundings, stores: knownOf(this.stores) };
@@ -84,9 +88,13 @@ export class Engine {
       after: (ms: number, task: () => void) => this.background.after(ms, task),
     };
     const keeper = new Keeper(clock, this.tags, this.events);
-    for (const [name, { store, deadlineMs }] of this.stores) {
-      const guarded = new GuardedStore(store, deadlineMs, clock, this.background);
-      this.shared.set(name, new SharedStore(name, guarded, flights, clock, this));
+    const opened = new Map<OpenStore, SharedStore>();
+    for (const [name, open] of this.stores) {
+      const { store, deadlineMs } = open;
+      const guarded = () => new GuardedStore(store, deadlineMs, clock, this.background);
+      const shared = opened.get(open) ?? new SharedStore(name, guarded(), flights, clock, this);
+      opened.set(open, shared);
+      this.shared.set(name, shared);
     }
     const complete = (state: EntityState) => {
       this.shared
@@ -112,9 +120,19 @@ export class Engine {
     this.events.fault('CACHE_STORED_UNREADABLE', entity, message, undefined);
   }
 
+  /** Calls go on without it. Told once each: it repeats with every call. */
+  refused(store: string, { message }: Error): void {
+    if (this.closed) return;
+    const refusal = `[CACHE_STORE_OUT_OF_REACH] The store '${store}' does not do what it is asked: ${message}`;
+    if (this.refusals.has(refusal)) return;
+    this.refusals.add(refusal);
+    this.warn(refusal);
+  }
+
   /** What keeps the stores from doing what is asked of them, and which of them are not there yet. */
   async checkStores(): Promise<CheckedStores> {
-    const { faults, outOfReach } = await checkStores(this.stores, this.background);
+    const onRefused = (store: string, error: Error) => this.refused(store, error);
+    const { faults, outOfReach } = await checkStores(this.stores, this.background, onRefused);
     return { faults: [...this.storeFaults, ...faults], outOfReach };
   }
 
@@ -208,6 +226,6 @@ export class Engine {
     }
     await this.background.close();
     for (const behind of this.behind.values()) behind.reportLost();
-    await Promise.all([...this.shared.values()].map((store) => store.close()));
+    await Promise.all([...new Set(this.shared.values())].map((store) => store.close()));
   }
 }

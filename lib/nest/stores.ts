@@ -1,16 +1,10 @@
 import { DEFAULT_STORE, PROCESS, type KnownStore } from '../contract/kept-in.js';
 import { NAME } from '../contract/option.js';
 import type { Fault } from '../errors/configuration.error.js';
-import { show } from '../errors/wording.js';
-import type { CacheStore } from '../store/cache-store.js';
+import { show, showNoText } from '../errors/wording.js';
 import type { Background } from '../time/background.js';
 import type { StoreDefinition, StoreParts } from '../store/store-definition.js';
-
-export interface OpenStore {
-  readonly store: CacheStore;
-  readonly deadlineMs: number;
-  readonly leases?: 'store' | 'lock';
-}
+import { opens, type OpenStore } from './open-store.js';
 
 interface Given {
   readonly namespace?: string;
@@ -18,19 +12,26 @@ interface Given {
   readonly stores?: unknown;
 }
 
+/** What all stores are made of; `onRefused` is told which one it was. */
+type Parts = Omit<StoreParts, 'namespace' | 'onRefused'> & {
+  readonly onRefused: (store: string, error: Error) => void;
+};
+
 /** The stores of the module's options, open; and what is wrong with those that are not. */
 export function openStores(
   { namespace, store, stores }: Given,
-  parts: Omit<StoreParts, 'namespace'>,
+  parts: Parts,
 ): { stores: ReadonlyMap<string, OpenStore>; faults: readonly Fault[] } {
   const named = Object.entries((stores ?? {}) as { readonly [name: string]: unknown });
   const wanted = store === undefined ? named : [[DEFAULT_STORE, store] as const, ...named];
   const open = new Map<string, OpenStore>();
+  const known = new Map<StoreDefinition, OpenStore>();
   const faults: Fault[] = [];
   const at = 'CacheModule.forRoot()';
-  for (const [name, definition] of wanted) {
-    const option = definition === store ? 'store' : `stores.${name}`;
-    if (!NAME.test(name) || name === PROCESS || (definition !== store && name === DEFAULT_STORE)) {
+  for (const [index, [name, definition]] of wanted.entries()) {
+    const isDefault = index === 0 && store !== undefined;
+    const option = isDefault ? 'store' : `stores.${name}`;
+    if (!NAME.test(name) || name === PROCESS || (!isDefault && name === DEFAULT_STORE)) {
       faults.push({
         code: 'CACHE_OPTION_INVALID',
         problem: `\`stores\` of CacheModule names a store ${show(name)}.`,
@@ -40,15 +41,22 @@ export function openStores(
     } else if (!isDefinition(definition)) {
       faults.push({
         code: 'CACHE_OPTION_INVALID',
-        problem: `\`${option}\` of CacheModule must be a store, got ${show(definition)}.`,
+        problem: `\`${option}\` of CacheModule must be a store, got ${showNoText(definition)}.`,
         at,
         fix: "write redisStore({ url }), imported from 'nestjs-cache-contract/redis'; or keyvStore(keyv), from 'nestjs-cache-contract/cache-manager'.",
       });
     } else {
       try {
-        const opened = definition.open({ ...parts, namespace: namespace ?? 'cache' });
-        const { deadlineMs, leases = 'store' } = definition;
-        open.set(name, { store: opened, deadlineMs, leases });
+        // One that has several names is one store, and is closed once.
+        const opened =
+          known.get(definition) ??
+          opens(definition, {
+            ...parts,
+            namespace: namespace ?? 'cache',
+            onRefused: (error) => parts.onRefused(name, error),
+          });
+        known.set(definition, opened);
+        open.set(name, opened);
       } catch (error) {
         faults.push(faultOf(error, `\`${option}\` of CacheModule`, at));
       }
@@ -81,21 +89,28 @@ const CHECK_WITHIN_MS = 15_000;
 
 export interface CheckedStores {
   readonly faults: readonly Fault[];
-  /** Names of those that are not there yet. */
-  readonly outOfReach: readonly string[];
+  /** Those that are not there yet, by name, with the reason where it is known. */
+  readonly outOfReach: ReadonlyMap<string, string | undefined>;
 }
 
 /** Asks the stores whether they can do what is needed. */
 export async function checkStores(
   stores: ReadonlyMap<string, OpenStore>,
   background: Background,
+  onRefused: (store: string, error: Error) => void,
 ): Promise<CheckedStores> {
   const faults: Fault[] = [];
-  const outOfReach: string[] = [];
-  const checks = [...stores].map(async ([name, { store }]) => {
+  const outOfReach = new Map<string, string | undefined>();
+  // One that has several names is asked once.
+  const names = new Map([...stores].reverse().map(([name, open]) => [open, name]));
+  const checks = [...names].reverse().map(async ([{ store }, name]) => {
     try {
-      const outcome = await within(background, store.check());
-      if (outcome !== 'ready') outOfReach.push(name);
+      const check = store.check();
+      const outcome = await within(background, check);
+      if (outcome === 'ready') return;
+      outOfReach.set(name, typeof outcome === 'object' ? outcome.outOfReach : undefined);
+      // Of one that has said nothing until now.
+      check.catch((error: Error) => onRefused(name, error));
     } catch (error) {
       faults.push(faultOf(error, `the store '${name}'`, 'CacheModule.forRoot()'));
     }

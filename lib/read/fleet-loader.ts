@@ -4,6 +4,7 @@ import type { EventSource } from '../events/event-source.js';
 import type { Invalidator } from '../invalidation/invalidator.js';
 import type { Lease } from '../store/cache-store.js';
 import type { EntityState } from '../store/entity-state.js';
+import { REFUSED } from '../store/guarded-store.js';
 import type { RemoteTier } from '../store/remote-tier.js';
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
@@ -17,7 +18,14 @@ const MOST_WAIT_MS = 2_000;
 const SPREAD_MS = 50;
 
 /** The source is left alone by those who can bear it: loading has just failed, or somebody else is at it. */
-export class LeftAlone extends Error {}
+export class LeftAlone extends Error {
+  constructor(
+    /** Whether that was waited for. */
+    readonly waited: boolean,
+  ) {
+    super();
+  }
+}
 
 /** What a load is about. */
 interface Wanted {
@@ -34,9 +42,10 @@ interface Wanted {
 
 /**
  * How much a load is wanted. `behind`: nobody waits for it, because its caller was served with what is there. `insisting`:
- * by somebody for whom nothing will do that is there, though loading may have failed a moment ago.
+ * by somebody for whom nothing will do that is there, though loading may have failed a moment ago. `impatient`: the same,
+ * by somebody who has waited for another process, and does not once more.
  */
-export type Urgency = 'behind' | 'waited for' | 'insisting';
+export type Urgency = 'behind' | 'waited for' | 'insisting' | 'impatient';
 
 /** One load per entry among all processes that share a store; each for itself where the store is out of reach. */
 export class FleetLoader {
@@ -51,32 +60,35 @@ export class FleetLoader {
   /** @throws what the loader throws; {@link LeftAlone} */
   async load(wanted: Wanted): Promise<CacheRecord> {
     const { state, id, flight } = wanted;
-    // Who is answered meanwhile starts no other one behind him. It is joined however long it has to wait.
-    const waiting = { startedAt: Infinity, flight };
+    // Who is answered meanwhile starts no other one behind him.
+    const waiting = { startedAt: this.clock.monotonic(), flight };
     state.loading.set(id, waiting);
     try {
-      return await this.inTurn(wanted);
+      return await this.inTurn(wanted, waiting);
     } finally {
       if (state.loading.get(id) === waiting) state.loading.delete(id);
     }
   }
 
-  private async inTurn(wanted: Wanted): Promise<CacheRecord> {
+  private async inTurn(wanted: Wanted, waiting: { startedAt: number }): Promise<CacheRecord> {
     const { remote, id, held, state, flight, context, urgency } = wanted;
-    const patientUntil = this.clock.monotonic() + MOST_WAIT_MS;
+    const patientUntil = this.clock.monotonic() + (urgency === 'impatient' ? 0 : MOST_WAIT_MS);
+    let waited = false;
     const keep = (record: CacheRecord) => {
       if (!flight.poisoned) state.table.set(id, record);
     };
     for (;;) {
       if (held === null || remote.avoids(id)) return this.loadAlone(wanted);
       let answer;
+      // Something fresh that the store answers may be as old as the question: who joins later is told of no more.
+      waiting.startedAt = this.clock.monotonic();
       try {
         // Something old may still be good enough where loading fails; something fresh is to be replaced early.
         const isFresh = held !== undefined && this.clock.monotonic() < held.softExpiry;
-        const bears = urgency !== 'insisting';
+        const bears = urgency === 'behind' || urgency === 'waited for';
         answer = await remote.lease(id, isFresh ? held : undefined, bears, keep);
-      } catch {
-        this.outOfReach(state, context);
+      } catch (error) {
+        this.unanswered(state, context, error);
         return this.loadAlone(wanted);
       }
       switch (answer.outcome) {
@@ -87,7 +99,7 @@ export class FleetLoader {
         case 'overtaken':
           continue;
         case 'cooling':
-          throw new LeftAlone();
+          throw new LeftAlone(waited);
         case 'refused':
           this.takesNothing(state, context);
           return this.loadAlone(wanted);
@@ -97,9 +109,12 @@ export class FleetLoader {
           const left = own ? 0 : patientUntil - this.clock.monotonic();
           if (left <= 0) {
             answer.leave();
-            if (urgency === 'behind') throw new LeftAlone();
+            if (urgency === 'behind') throw new LeftAlone(waited);
             return this.loadAlone(wanted);
           }
+          waited = true;
+          // It is joined however long it has to wait: it asks once more then.
+          waiting.startedAt = Infinity;
           await this.wait(
             answer.woken,
             Math.min(left, answer.forMs + this.clock.random() * SPREAD_MS),
@@ -115,12 +130,16 @@ export class FleetLoader {
     this.background.track(Promise.resolve(this.invalidator.invalidate(state, id, context)));
   }
 
-  /** Told, and absorbed. */
-  outOfReach({ policy }: EntityState, context: CallContext | undefined): void {
+  /** Told, and absorbed: `error` is all that the store said. */
+  unanswered({ policy }: EntityState, context: CallContext | undefined, error: unknown): void {
+    const told =
+      error === REFUSED
+        ? 'refuses what it is asked: it is full, or a replica, or has something else under a key'
+        : 'gave no answer in time';
     this.events.fault(
       'CACHE_STORE_OUT_OF_REACH',
       policy.entity,
-      `The store '${policy.store}' gave no answer in time. Calls of '${policy.entity}' ask the source until it does.`,
+      `The store '${policy.store}' ${told}. Calls of '${policy.entity}' ask the source ${error === REFUSED ? 'meanwhile' : 'until it does'}.`,
       context,
     );
   }
@@ -194,6 +213,6 @@ export class FleetLoader {
   }
 
   private unawaited(work: Promise<unknown>, { state, context }: Wanted): void {
-    this.background.track(work.catch(() => this.outOfReach(state, context)));
+    this.background.track(work.catch((error) => this.unanswered(state, context, error)));
   }
 }

@@ -213,8 +213,8 @@ export class Reader {
   ): Promise<CacheRecord | null | undefined> {
     if (remote.avoids(id)) return Promise.resolve(undefined);
     const keep = (record: CacheRecord) => void state.table.set(id, record);
-    return remote.find(id, keep).catch(() => {
-      this.fleet.outOfReach(state, context);
+    return remote.find(id, keep).catch((error) => {
+      this.fleet.unanswered(state, context, error);
       return null;
     });
   }
@@ -264,9 +264,8 @@ export class Reader {
     if (record !== undefined) return this.hit(state, id, record, load, context, now);
     if (!(error instanceof LeftAlone)) return Promise.reject(error);
     // The source was left alone for those who can bear it. Who cannot loads together with the others who cannot.
-    return urgency === 'insisting'
-      ? this.pass(state, id, 'cooling down', load, context)
-      : this.load(state, id, load, context, held, 'insisting');
+    if (urgency !== 'waited for') return this.pass(state, id, 'cooling down', load, context);
+    return this.load(state, id, load, context, held, error.waited ? 'impatient' : 'insisting');
   }
 
   /** Asks the source itself: joins no load, stores nothing. */

@@ -79,10 +79,16 @@ export type LeaseAnswer =
  */
 export type FillOutcome = 'stored' | 'voided' | 'older version';
 
+/** Whether it can be used now; where it cannot, why, and what to do about it. */
+export type CheckOutcome = 'ready' | 'out of reach' | { readonly outOfReach: string };
+
 /**
  * Where entries are kept that several processes share. Every method may reject, late or never answer: whoever calls
  * them has a deadline of his own, and goes on without the store. A command whose answer was lost may take effect at any
  * later time, and more than once.
+ *
+ * An error with `answered: true` says that the store is there and refuses, because it is full, or a replica: it is asked
+ * again. Every other rejection counts as no answer; after some of those in a row the store is left alone for a while.
  *
  * What holds whatever happens: a value whose load began before an invalidation or a write of its entry took effect is
  * not stored after it. And of two leases of one entry at most one is in force. A store may forget anything early, for
@@ -95,8 +101,9 @@ export abstract class CacheStore {
   /**
    * Called when the application starts. Rejects if the store can never do what is asked of it here: the application does
    * not start then. One that is only out of reach, or does not say within 15 seconds, is used as soon as it is back.
+   * Why it is out of reach is logged, with what to do about it: `{ outOfReach: 'nothing listens at redis:6379. Fix: …' }`.
    */
-  check(): Promise<'ready' | 'out of reach'> {
+  check(): Promise<CheckOutcome> {
     return Promise.resolve('ready');
   }
 

@@ -12,14 +12,28 @@ import type {
 } from './cache-store.js';
 import { GuardedLog } from './guarded-log.js';
 import { ReadTurns } from './read-turns.js';
+import { isRefusal } from './refusal.js';
+import { isSoundFill, isSoundGrant, isSoundLease, isSoundRead } from './sound-answers.js';
 
 /** The store gave no answer in time, or failed, or is not asked just now. One for all: it is thrown by every call of an outage. */
 export const NO_STORE = new Error('the store is out of reach');
+/** The store did answer, and refuses. */
+export const REFUSED = new Error('the store refuses');
 
 interface Wait {
   readonly until: number;
-  over: boolean;
-  readonly giveUp: () => void;
+  /** Nothing when it is over: it would hold on to the answer until its time is up. */
+  giveUp: (() => void) | undefined;
+}
+
+/** How long an answer is waited for, and what becomes of it. */
+interface Terms<T> {
+  /** From when on; by default from now on. */
+  readonly since?: number;
+  /** Whether it can be meant. */
+  readonly isSound?: (answer: T) => boolean;
+  /** It came when nobody waited for it any more. */
+  readonly late?: (answer: T) => void;
 }
 
 /** A part of the store that fails and comes back by itself. */
@@ -32,10 +46,10 @@ interface Place {
  * A store that costs its callers no more than a deadline, and after some failures in a row nothing at all. Where it has
  * several parts, each for itself.
  *
- * @throws {@link NO_STORE}, from every method
+ * @throws {@link NO_STORE}, {@link REFUSED}, from every method
  */
 export class GuardedStore {
-  /** In the order of their deadlines, since all wait equally long: one timer serves them all. */
+  /** In the order of their deadlines: one timer serves them all. */
   private waits: Wait[] = [];
   private timer: (() => void) | undefined;
   private readonly places = new Map<string, Place>();
@@ -74,18 +88,19 @@ export class GuardedStore {
   }
 
   lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
-    return this.within(
-      this.placeOf(entry),
-      () => this.store.lease(entry, terms),
-      (late) => {
-        if (late.outcome === 'granted') this.giveBack(late.lease);
-        if (late.outcome === 'held') late.leave();
+    return this.within(this.placeOf(entry), () => this.store.lease(entry, terms), {
+      isSound: isSoundLease,
+      late: (answer) => {
+        if (answer.outcome === 'granted') this.giveBack(answer.lease);
+        if (answer.outcome === 'held') answer.leave();
       },
-    );
+    });
   }
 
   fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome> {
-    return this.within(this.placeOf(lease.entry), () => this.store.fill(lease, stored, keepMs));
+    return this.within(this.placeOf(lease.entry), () => this.store.fill(lease, stored, keepMs), {
+      isSound: isSoundFill,
+    });
   }
 
   fail(lease: Lease, coolDownMs: number): Promise<void> {
@@ -93,11 +108,10 @@ export class GuardedStore {
   }
 
   claim(entry: EntryName, leaseMs: number): Promise<Lease> {
-    return this.within(
-      this.placeOf(entry),
-      () => this.store.claim(entry, leaseMs),
-      (late) => this.giveBack(late),
-    );
+    return this.within(this.placeOf(entry), () => this.store.claim(entry, leaseMs), {
+      isSound: isSoundGrant,
+      late: (answer) => this.giveBack(answer),
+    });
   }
 
   invalidate(entry: EntryName, below?: Parameters<CacheStore['invalidate']>[1]): Promise<void> {
@@ -120,26 +134,42 @@ export class GuardedStore {
   }
 
   private placeOf(entry: EntryName): Place {
-    const name = this.store.placeOf?.(entry) ?? '';
+    const name = this.nameOf(entry);
     const known = this.places.get(name);
     if (known !== undefined) return known;
-    const reads = new ReadTurns((entries) => this.within(place, () => this.store.readAll(entries)));
+    const reads = new ReadTurns(
+      (entries, since) =>
+        this.within(place, () => this.store.readAll(entries), {
+          isSound: (all) => isSoundRead(all, entries.length),
+          since,
+        }),
+      () => this.clock.monotonic(),
+    );
     const place: Place = { breaker: new Breaker(), reads };
     this.places.set(name, place);
     return place;
   }
 
+  private nameOf(entry: EntryName): string {
+    try {
+      return this.store.placeOf?.(entry) ?? '';
+    } catch {
+      return '';
+    }
+  }
+
   private within<T>(
     { breaker }: Pick<Place, 'breaker'>,
     ask: () => Promise<T>,
-    late?: (answer: T) => void,
+    { since, isSound = () => true, late = () => undefined }: Terms<T> = {},
   ): Promise<T> {
     const now = this.clock.monotonic();
-    if (this.closed || !breaker.admits(now)) return Promise.reject(NO_STORE);
+    const until = (since ?? now) + this.deadlineMs;
+    // What was held back until after its time is not the store's failure.
+    if (this.closed || until < now || !breaker.admits(now)) return Promise.reject(NO_STORE);
     return new Promise((resolve, reject) => {
       const wait: Wait = {
-        until: now + this.deadlineMs,
-        over: false,
+        until,
         giveUp: () => {
           breaker.failed(this.clock.monotonic());
           reject(NO_STORE);
@@ -148,19 +178,37 @@ export class GuardedStore {
       this.add(wait);
       attempt(ask).then(
         (answer) => {
-          if (wait.over) return late?.(answer);
-          wait.over = true;
+          if (!isSound(answer)) return this.giveUp(wait);
+          if (wait.giveUp === undefined) {
+            return void attempt(() => late(answer)).catch(() => undefined);
+          }
+          wait.giveUp = undefined;
           breaker.answered();
           resolve(answer);
         },
-        () => this.giveUp(wait),
+        (error: unknown) => {
+          if (!isRefusal(error)) return this.giveUp(wait);
+          if (wait.giveUp === undefined) return;
+          wait.giveUp = undefined;
+          breaker.answered();
+          reject(REFUSED);
+        },
       );
     });
   }
 
   private add(wait: Wait): void {
-    this.waits.push(wait);
-    this.timer ??= this.after(this.deadlineMs);
+    const { waits } = this;
+    let at = waits.length;
+    // All wait equally long, but for those that were held back.
+    while (at > 0 && waits[at - 1]!.until > wait.until) at--;
+    waits.splice(at, 0, wait);
+    if (at === 0) this.wakeFor(wait);
+  }
+
+  private wakeFor({ until }: Wait): void {
+    this.timer?.();
+    this.timer = this.after(Math.max(0, until - this.clock.monotonic()));
   }
 
   private after(ms: number): () => void {
@@ -169,22 +217,23 @@ export class GuardedStore {
   }
 
   private expire(): void {
+    this.timer?.();
     this.timer = undefined;
     const now = this.clock.monotonic();
     let first = 0;
     for (; first < this.waits.length; first++) {
       const wait = this.waits[first]!;
-      if (!wait.over && wait.until > now) break;
+      if (wait.giveUp !== undefined && wait.until > now) break;
       this.giveUp(wait);
     }
     this.waits = this.waits.slice(first);
-    if (this.waits.length > 0) this.timer = this.after(Math.max(1, this.waits[0]!.until - now));
+    if (this.waits.length > 0) this.wakeFor(this.waits[0]!);
   }
 
   private giveUp(wait: Wait): void {
-    if (wait.over) return;
-    wait.over = true;
-    wait.giveUp();
+    const { giveUp } = wait;
+    wait.giveUp = undefined;
+    giveUp?.();
   }
 
   /** Nobody will load under it: others need not wait for its end. Nor does anybody wait for this. */
@@ -193,11 +242,11 @@ export class GuardedStore {
   }
 }
 
-/** A store of somebody else may throw before it has returned a promise. */
-function attempt<T>(ask: () => Promise<T>): Promise<T> {
+/** A store of somebody else may throw before it has returned a promise, or return none. */
+function attempt<T>(ask: () => T | Promise<T>): Promise<T> {
   try {
-    return ask();
-  } catch {
-    return Promise.reject(NO_STORE);
+    return Promise.resolve(ask());
+  } catch (error) {
+    return Promise.reject(error);
   }
 }

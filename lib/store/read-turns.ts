@@ -19,30 +19,40 @@ export class ReadTurns {
   private turn: Asked[] | undefined;
   private underWay = 0;
   private isDue = false;
+  /** When the turn that is due would have gone, had there not been enough under way. */
+  private dueSince = 0;
 
   constructor(
+    /** `since`: from when on it waits for an answer. */
     private readonly read: (
       entries: readonly EntryName[],
+      since: number,
     ) => Promise<readonly (StoredEntry | undefined)[]>,
+    private readonly now: () => number,
   ) {}
 
   find(entry: EntryName): Promise<StoredEntry | undefined> {
     return new Promise((resolve, reject) => {
       if (this.turn === undefined) {
         this.turn = [];
-        setImmediate(() => this.send());
+        setImmediate(() => this.begin());
       }
       this.turn.push({ entry, resolve, reject });
     });
   }
 
-  private send(): void {
+  private begin(): void {
+    this.dueSince = this.now();
     this.isDue = this.underWay === MOST_UNDER_WAY;
-    if (this.isDue) return;
+    if (!this.isDue) this.send();
+  }
+
+  private send(): void {
+    this.isDue = false;
     const asked = this.end();
     this.underWay++;
     const entries = asked.map(({ entry }) => entry);
-    this.read(entries).then(
+    this.read(entries, this.dueSince).then(
       (all) => {
         this.underWay--;
         asked.forEach(({ resolve }, index) => resolve(all[index]));

@@ -28,7 +28,7 @@ export class RemoteTier {
   private shutOutUntil = -Infinity;
   private patienceMs = 0;
   private readonly looks = new Looks();
-  /** What was asked for in this turn. */
+  /** What was asked for in this turn, and has not been answered. */
   private readonly asked = new Map<string, Promise<CacheRecord | undefined>>();
   private turn = -1;
   private readonly schema: number;
@@ -74,20 +74,26 @@ export class RemoteTier {
     }
     const known = asked.get(id);
     if (known !== undefined) return known;
-    const look = this.look(id);
-    const found = store.find(this.name(id)).then(
-      (stored) => {
-        const record = stored && this.recordOf(id, stored, this.onUnreadable);
-        if (this.looks.end(id, look) && record !== undefined) keep(record);
-        return record;
-      },
-      (error: unknown) => {
-        this.looks.end(id, look);
-        throw error;
-      },
-    );
+    const found = this.lookFor(id, keep);
     asked.set(id, found);
     return found;
+  }
+
+  private async lookFor(
+    id: string,
+    keep: (record: CacheRecord) => void,
+  ): Promise<CacheRecord | undefined> {
+    const look = this.look(id);
+    const { turn } = this;
+    try {
+      const stored = await this.store.find(this.name(id));
+      const record = stored && this.recordOf(id, stored, this.onUnreadable);
+      if (this.looks.end(id, look) && record !== undefined) keep(record);
+      return record;
+    } finally {
+      this.looks.end(id, look);
+      if (this.turn === turn) this.asked.delete(id);
+    }
   }
 
   /**
@@ -128,19 +134,29 @@ export class RemoteTier {
     switch (answer.outcome) {
       case 'fresh': {
         const record = this.recordOf(id, answer.stored);
-        // Of another shape, or unreadable: to be replaced.
-        if (record === undefined) return this.leaseAfter(id, answer.stored.loadedAt, bears);
-        return { outcome: 'fresh', record };
+        return record === undefined
+          ? this.replacing(id, answer.stored, newerThan, bears)
+          : { outcome: 'fresh', record };
       }
       case 'cooling': {
         const { stale } = answer;
-        if (this.recordOf(id, stale) === undefined)
-          return this.leaseAfter(id, stale.loadedAt, bears);
-        return { outcome: 'cooling' };
+        return this.recordOf(id, stale) === undefined
+          ? this.replacing(id, stale, newerThan, bears)
+          : { outcome: 'cooling' };
       }
       default:
         return answer;
     }
+  }
+
+  /** Of another shape, or unreadable. A store that has been told so, and has nothing else, is not asked once more. */
+  private replacing(
+    id: string,
+    { loadedAt }: StoredEntry,
+    newerThan: number,
+    bears: boolean,
+  ): Promise<Leased> | Leased {
+    return loadedAt > newerThan ? this.leaseAfter(id, loadedAt, bears) : { outcome: 'refused' };
   }
 
   /** A write of the entry begins. Others need wait for it no longer than for a load. */

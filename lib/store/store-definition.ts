@@ -11,6 +11,11 @@ export interface StoreParts {
   readonly lock: DistributedLock;
   /** To be called for what was found under an entry's name and is none; it counts as absent. */
   readonly onUnreadable: (entry: EntryName) => void;
+  /**
+   * To be called with what a running store is refused, and will be again, as for a password that is not right any more:
+   * calls go on without it, so nobody else would tell. The same is logged once.
+   */
+  readonly onRefused: (error: Error) => void;
 }
 
 /** A store that several processes share: what `redisStore()` makes, or your own with a {@link CacheStore} of yours. */

@@ -15,7 +15,9 @@ import {
   WriteThrough,
   writeThrough,
 } from 'nestjs-cache-contract';
+import { keyvStore } from 'nestjs-cache-contract/cache-manager';
 import { redisStore } from 'nestjs-cache-contract/redis';
+import Keyv from 'keyv';
 import type { CacheStore } from '../../lib/store/cache-store.js';
 import type { StoreDefinition } from '../../lib/store/store-definition.js';
 import { ManualClock } from '../support/manual-clock.js';
@@ -144,6 +146,22 @@ describe('two applications with one store', () => {
     expect(clock.pending).toBe(0);
   });
 
+  it('open and close one once that has two names', async () => {
+    const clock = new ManualClock();
+    const stores: TroubledStore[] = [];
+    const definition: StoreDefinition = {
+      deadlineMs: 100,
+      open: () => (stores.push(new TroubledStore(new MemoryStore(clock))), stores.at(-1)!),
+    };
+    const options = { namespace: 'shop', store: definition, stores: { durable: definition } };
+    const { module } = await start(options, clock);
+    await module.close();
+    expect(stores.map(({ closed }) => closed)).toEqual([1]);
+    const again = { ...options, stores: { ...options.stores, default: definition } };
+    expect(await report(again, [ShopService])).toContain("names a store 'default'");
+    expect(stores.map(({ closed }) => closed)).toEqual([1, 1]);
+  });
+
   it('start and answer where the store is out of reach', async () => {
     const store = new TroubledStore(new MemoryStore(new ManualClock()));
     store.has('rejected');
@@ -203,7 +221,7 @@ describe('stores that are at fault', () => {
     expect(text.split('\n')[0]).toBe(`${faults.length} faults keep the cache from starting.`);
     expect(faults.map((line) => line.replace(/^\d+\. /, '')).sort()).toEqual(
       [
-        "[CACHE_OPTION_INVALID] `stores.durable` of CacheModule must be a store, got 'redis://localhost' (string).",
+        '[CACHE_OPTION_INVALID] `stores.durable` of CacheModule must be a store, got a text.',
         '[CACHE_OPTION_MISSING] CacheModule has a store that processes share, and says nothing about `namespace`.',
         "[CACHE_OPTION_INVALID] `stores` of CacheModule names a store 'no name!' (string).",
         "[CACHE_STALENESS_EXCEEDED] entity 'late' promises maxStaleness 1s, its policy allows 3s when the source is changed elsewhere.",
@@ -220,8 +238,8 @@ describe('stores that are at fault', () => {
   it.each([
     {
       what: 'a url',
-      store: 'redis://localhost',
-      problem: "`store` of CacheModule must be a store, got 'redis://localhost' (string).",
+      store: 'redis://u:s3cret@localhost',
+      problem: '`store` of CacheModule must be a store, got a text.',
     },
     { what: 'nothing', store: null, problem: '`store` of CacheModule must be a store, got null.' },
     {
@@ -230,9 +248,43 @@ describe('stores that are at fault', () => {
       problem: '`store` of CacheModule must be a store, got an object.',
     },
     {
+      what: 'one that opens nothing',
+      store: { deadlineMs: 10, open: () => undefined },
+      problem:
+        '`store` of CacheModule cannot be used: its open() must return a CacheStore, got undefined, which has no check, now, read, readAll, lease, fill, fail, claim, invalidate and close.',
+    },
+    {
       what: 'no url of Redis',
-      store: redisStore({ url: 'http://localhost' }),
-      problem: '`store` of CacheModule cannot be used:',
+      store: redisStore({ url: 'http://u:s3cret@localhost' }),
+      problem:
+        '`store` of CacheModule cannot be used: redisStore expected a url that begins with redis:// or rediss://, got a text that begins otherwise.',
+    },
+    {
+      what: 'a password that is not encoded',
+      store: redisStore({ url: 'redis://:s3cret@50%off@localhost' }),
+      problem: 'percent-encode user and password, as encodeURIComponent does.',
+    },
+    {
+      what: 'one with options that it does not have',
+      store: redisStore({
+        url: 'redis://localhost:1',
+        deadlin: '1s',
+        startWithot: false,
+        namespace: 'shop',
+      } as never),
+      problem:
+        'redisStore has no options `deadlin`, `startWithot` and `namespace`.\n   At:  CacheModule.forRoot()\n   Fix: write `deadline` instead of `deadlin`, write `startWithout` instead of `startWithot` and remove `namespace`; the options are url,',
+    },
+    {
+      what: 'one with a text for true or false',
+      store: redisStore({ url: 'redis://localhost:1', startWithout: 'false' } as never),
+      problem: "redisStore() expected as startWithout true or false, got 'false' (string).",
+    },
+    {
+      what: 'a Keyv with options that a store of Keyv does not have',
+      store: keyvStore(new Keyv(), { deadlin: '1s' } as never),
+      problem:
+        'keyvStore has no option `deadlin`.\n   At:  CacheModule.forRoot()\n   Fix: write `deadline` instead of `deadlin`; the options are deadline.',
     },
     {
       what: 'a deadline that is none',
@@ -243,6 +295,27 @@ describe('stores that are at fault', () => {
     const text = await report({ namespace: 'shop', store });
     expect(text.split('\n')[0]).toMatch(/^1 fault keeps/);
     expect(text).toContain(problem);
+    expect(text).not.toContain('s3cret');
+  });
+
+  it.each([
+    ['all options', 'redis://u:s3cret@localhost'],
+    ['several stores', { namespace: 'shop', stores: 'redis://u:s3cret@localhost' }],
+    ['the name of one', { namespace: 'shop', stores: { 'redis://u:s3cret@localhost': good } }],
+    ['the namespace', { namespace: 'redis://u:s3cret@localhost' }],
+  ])('never show an address that was given for %s', async (_, options) => {
+    const useFactory = () => options as never;
+    const module = await Test.createTestingModule({
+      imports: [CacheModule.forRootAsync({ useFactory })],
+    })
+      .setLogger(silent)
+      .compile();
+    const { message } = await module.init().then(
+      () => ({ message: 'it started' }),
+      (error: Error) => error,
+    );
+    expect(message).toMatch(/^1 fault keeps/);
+    expect(message).not.toContain('s3cret');
   });
 
   it('are told of where a store says itself that it can never do what is asked of it', async () => {
@@ -292,8 +365,9 @@ describe('stores that are out of reach when the application starts', () => {
       .mockImplementation((message) => void said.push(String(message)));
     const clock = new ManualClock();
     const [away, silentOne, there] = [1, 2, 3].map(() => new MemoryStore(clock));
-    away!.check = async () => 'out of reach';
-    silentOne!.check = () => new Promise(() => undefined);
+    away!.check = async () => ({ outOfReach: 'nothing listens there. Fix: start it.' });
+    let sayLate!: (reason: Error) => void;
+    silentOne!.check = () => new Promise((_, reject) => (sayLate = reject));
     const stores = { durable: over(silentOne!), spare: over(there!) };
     const starting = start({ namespace: 'shop', store: over(away!), stores }, clock);
     let started: Awaited<typeof starting> | undefined;
@@ -302,8 +376,17 @@ describe('stores that are out of reach when the application starts', () => {
       await new Promise(setImmediate);
       clock.advance(1_000);
     }
+    expect(said).toEqual([
+      "Out of reach: 'default', 'durable'. The application starts without, each process asks its source for what is kept there, and uses it as soon as it is back.\n" +
+        "'default': nothing listens there. Fix: start it.\n" +
+        "'durable': it does not say whether it is there",
+    ]);
+    sayLate(new Error('it evicts. Fix: set `maxmemory-policy`.'));
+    await new Promise(setImmediate);
+    expect(said.slice(1)).toEqual([
+      "[CACHE_STORE_OUT_OF_REACH] The store 'durable' does not do what it is asked: it evicts. Fix: set `maxmemory-policy`.",
+    ]);
     warn.mockRestore();
-    expect(said).toEqual([expect.stringMatching(/^Out of reach: 'default', 'durable'\. /)]);
     await started.module.close();
   });
 });

@@ -17,7 +17,7 @@ const turns = async () => {
   let redis: TestRedis;
   const open: RedisLock[] = [];
   const locks = (clock?: ManualClock, url = redis.url) => {
-    const made = new RedisLock({ url }, clock);
+    const made = new RedisLock({ url, namespace: 'cache' }, clock);
     open.push(made);
     return made;
   };
@@ -175,9 +175,29 @@ const turns = async () => {
       expect(redis.cli('--scan')).toBe('cache:k:{report}:f');
     });
 
+    it('says why it was not to be had where Redis does not answer', async () => {
+      const message =
+        "The lock 'report' was not to be had within 0ms: nothing listens at 127.0.0.1:1 (ECONNREFUSED); nothing was run. Fix: see whether Redis runs there, and whether the address is right.";
+      const lost = locks(undefined, 'redis://127.0.0.1:1');
+      for (const patience of [0, '100ms'] as const) {
+        const tried = lost.run('report', () => 'it ran', { patience });
+        await expect(tried).rejects.toMatchObject({
+          code: 'CACHE_LOCK_BUSY',
+          message: message.replace('0ms', patience === 0 ? '0ms' : patience),
+        });
+        expect(await lost.acquire('report', { patience })).toBeUndefined();
+      }
+      const [lock, other] = [locks(), locks()];
+      await lock.run('report', async () => {
+        await expect(other.run('report', () => 'it ran', { patience: 0 })).rejects.toThrow(
+          'within 0ms; nothing was run. Fix: try again later, or raise the patience.',
+        );
+      });
+    });
+
     it('leaves the client it was given as it was', async () => {
       const client = new Redis(redis.url, { keyPrefix: 'mine:' });
-      const all = new RedisLock({ client });
+      const all = new RedisLock({ client, namespace: 'cache' });
       const lock = (await all.acquire('{report}'))!;
       expect(redis.cli('EXISTS', 'cache:k:{%7Breport%7D}')).toBe('1');
       await lock.release();

@@ -59,7 +59,7 @@ const ROUNDS = 25;
   });
 
   it('pass to the next one when their holder is killed, and are in nobody’s way afterwards', async () => {
-    const locks = new RedisLock({ url: redis.url });
+    const locks = new RedisLock({ url: redis.url, namespace: 'cache' });
     const holder = start('survivor');
     holder.tell('hold');
     await holder.said(/holds held/);
@@ -117,7 +117,7 @@ const ROUNDS = 25;
       survivor.tell('ask');
       await survivor.said(/not to be had/);
       await redis.restart();
-      const other = new RedisLock({ url: redis.url });
+      const other = new RedisLock({ url: redis.url, namespace: 'cache' });
       expect((await other.acquire('held'))?.name).toBe('held');
       await other.close();
       survivor.tell('close');

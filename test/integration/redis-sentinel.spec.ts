@@ -34,7 +34,7 @@ afterAll(async () => {
 
   it('is followed to another server by who asks and by who is to be woken, also if the old one only hangs', async () => {
     const [store, other] = [new RedisStore(source()), new RedisStore(source())];
-    const lock = new RedisLock(source());
+    const lock = new RedisLock({ ...source(), namespace: 'cache' });
     const all = [store, other, lock];
     try {
       for (const one of [store, other]) {

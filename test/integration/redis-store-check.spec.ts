@@ -1,5 +1,6 @@
 import { jest } from '@jest/globals';
 import { Redis } from 'ioredis';
+import { RedisLock } from '../../lib/coordination/redis/redis-lock.js';
 import { RedisStore } from '../../lib/store/redis/redis-store.js';
 import { eventually } from '../support/engine.js';
 import { hasRedis } from '../support/redis-binaries.js';
@@ -85,6 +86,46 @@ const TERMS = { leaseMs: LONG_MS, staleForMs: 0, staleOnErrorMs: 0, newerThan: 0
     expect(await admin.keys(`${namespace}:*`)).toEqual([]);
   });
 
+  describe('where its database cannot be selected', () => {
+    const NO_SELECT = ['~server*', '&server*', '+@all', '-select'];
+    const refusal = (database: number, reason: string) =>
+      `Redis refused to select database ${database}: ${reason}. Fix: choose a database that this Redis has, as path of the url or as db of the client, and allow this user +select; or leave it out for the first one.`;
+
+    it('says so, and never writes to another one', async () => {
+      const store = open(`${redis.url}/99`, {});
+      const message = refusal(99, 'ERR DB index is out of range');
+      for (const call of [store.check(), store.claim(USER, LONG_MS), store.check()]) {
+        await expect(call).rejects.toMatchObject({ code: 'CACHE_REDIS_REFUSED', message });
+      }
+      expect(await admin.keys(`${namespace}:*`)).toEqual([]);
+    });
+
+    it('names the right that is missing, also of a client that was handed over', async () => {
+      await admin.acl('SETUSER', 'first', 'reset', 'on', '>secret', ...NO_SELECT);
+      const url = redis.url.replace('//', '//first:secret@');
+      const client = new Redis(url, { db: 5, lazyConnect: true });
+      const store = new RedisStore({ client, namespace });
+      stores.push(store, open(`${url}/5`, {}));
+      const message = refusal(5, "NOPERM this user has no permissions to run the 'select' command");
+      for (const each of stores) await expect(each.check()).rejects.toThrow(message);
+      await open(url).check();
+    });
+
+    it('names the right among all others that are missing', async () => {
+      const rules = [...ALL, '-evalsha'];
+      await admin.acl('SETUSER', 'third', 'reset', 'on', '>secret', ...rules);
+      const url = redis.url.replace('//', '//third:secret@');
+      await expect(open(`${url}/3`).check()).rejects.toThrow('+info +select, with ACL SETUSER');
+      await expect(open(url).check()).rejects.toThrow('+info, with ACL SETUSER');
+    });
+
+    it('keeps locks from being taken in another one', async () => {
+      const lock = new RedisLock({ url: `${redis.url}/99`, namespace });
+      await expect(lock.acquire('report')).rejects.toThrow('Redis refused to select database 99');
+      await lock.close();
+    });
+  });
+
   it('names a version that is too old', async () => {
     const proxy = await RedisProxy.before(redis.port);
     const [, version] = /redis_version:(\S+)/.exec(await admin.info('server'))!;
@@ -106,5 +147,7 @@ const TERMS = { leaseMs: LONG_MS, staleForMs: 0, staleOnErrorMs: 0, newerThan: 0
     expect(open('redis://127.0.0.1:1').check()).rejects.toThrow('Redis is out of reach'));
 
   it('bears that Redis is out of reach, unless told otherwise', () =>
-    expect(open('redis://127.0.0.1:1', {}).check()).resolves.toBe('out of reach'));
+    expect(open('redis://127.0.0.1:1', {}).check()).resolves.toMatchObject({
+      outOfReach: expect.stringContaining('nothing listens at 127.0.0.1:1 (ECONNREFUSED). Fix: '),
+    }));
 });

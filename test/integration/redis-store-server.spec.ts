@@ -11,6 +11,8 @@ jest.setTimeout(120_000);
 const LONG_MS = 600_000;
 const USER: EntryName = { entity: 'user', id: '7' };
 const TERMS: LeaseTerms = { leaseMs: LONG_MS, staleForMs: 0, staleOnErrorMs: 0, newerThan: 0 };
+/** The server is there. */
+const REFUSED = { answered: true };
 const numbered = (id: unknown): EntryName => ({ entity: 'user', id: String(id) });
 
 (hasRedis() ? describe : describe.skip)('a store in Redis', () => {
@@ -159,11 +161,11 @@ const numbered = (id: unknown): EntryName => ({ entity: 'user', id: String(id) }
       expect(await leased(store, numbered(9))).toEqual({ outcome: 'refused' });
       expect(await leased(store, numbered(8))).toEqual({ outcome: 'refused' });
       if (loading.outcome !== 'granted') throw new Error('nobody else wants it');
-      await expect(store.fill(loading.lease, stored(1), LONG_MS)).rejects.toThrow();
+      await expect(store.fill(loading.lease, stored(1), LONG_MS)).rejects.toMatchObject(REFUSED);
       const invalidated = store.invalidate(USER);
       // Whoever is full may still be told to forget.
       if (kind === 'full') await invalidated;
-      else await expect(invalidated).rejects.toThrow();
+      else await expect(invalidated).rejects.toMatchObject(REFUSED);
     } finally {
       redis.cli(...end);
     }
@@ -179,12 +181,12 @@ const numbered = (id: unknown): EntryName => ({ entity: 'user', id: String(id) }
     await put(store);
     redis.cli('REPLICAOF', '127.0.0.1', '1');
     try {
-      await expect(leased(store, numbered(9))).rejects.toThrow();
+      expect(await leased(store, numbered(9))).toEqual({ outcome: 'refused' });
       await until(() => store.read(USER));
       const connected = Number(redis.cli('INFO', 'stats').match(/connections_received:(\d+)/)![1]);
       for (let i = 0; i < 10; i++) {
-        await expect(leased(store, numbered(`absent ${i}`))).rejects.toThrow();
-        await expect(store.invalidate(USER)).rejects.toThrow();
+        expect(await leased(store, numbered(`absent ${i}`))).toEqual({ outcome: 'refused' });
+        await expect(store.invalidate(USER)).rejects.toMatchObject(REFUSED);
         expect(text((await store.read(USER))?.payload)).toBe('value');
         expect(await leased(store)).toMatchObject({ outcome: 'fresh' });
       }
@@ -207,7 +209,7 @@ const numbered = (id: unknown): EntryName => ({ entity: 'user', id: String(id) }
       proxy.port = next.port;
       await until(async () => {
         await store.read(numbered(9));
-        await leased(store, numbered(9));
+        expect(await leased(store, numbered(9))).toMatchObject({ outcome: 'granted' });
       });
       expect(next.cli('EXISTS', `${namespace}:1:l:{user:9}`)).toBe('1');
     } finally {
@@ -248,7 +250,10 @@ const numbered = (id: unknown): EntryName => ({ entity: 'user', id: String(id) }
     const store = open();
     const lease = await store.claim(USER, LONG_MS);
     const tooLong = { ...stored(lease.grantedAt), payload: Buffer.alloc(16 * 2 ** 20) };
-    await expect(store.fill(lease, tooLong, LONG_MS)).rejects.toThrow('longer than 16777216 bytes');
+    await expect(store.fill(lease, tooLong, LONG_MS)).rejects.toMatchObject({
+      ...REFUSED,
+      message: "An entry of 'user' is longer than 16777216 bytes",
+    });
     expect(await leased(store)).toMatchObject({ outcome: 'granted' });
   });
 

@@ -40,7 +40,7 @@ describe('nestjs-cache-contract/redis, as packed', () => {
   it('says what to install if ioredis is not', () => {
     const said = run(`
       const { RedisLock } = await import('nestjs-cache-contract/redis');
-      try { new RedisLock({ url: 'redis://localhost:1' }); } catch (error) { console.log(error.code, error.message); }
+      try { new RedisLock({ url: 'redis://localhost:1', namespace: 'shop' }); } catch (error) { console.log(error.code, error.message); }
     `);
     expect(said).toBe(
       "CACHE_PACKAGE_MISSING RedisLock needs the package 'ioredis', which is not installed. Fix: npm install ioredis@6",
@@ -80,7 +80,7 @@ describe('nestjs-cache-contract/redis, as packed', () => {
       if (!existsSync(ioredis)) symlinkSync(join(root, 'node_modules/ioredis'), ioredis, 'dir');
       const said = run(`
         import { RedisLock } from 'nestjs-cache-contract/redis';
-        const locks = new RedisLock({ url: '${redis.url}' });
+        const locks = new RedisLock({ url: '${redis.url}', namespace: 'shop' });
         console.log(await locks.run('report', ({ name, fence }) => name + ' ' + typeof fence));
         await locks.close();
       `);

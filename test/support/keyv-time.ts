@@ -22,7 +22,8 @@ export class KeyvTime extends ManualClock {
 
   store(keyv: SharedKeyv, lock = this.lock, namespace = 'shop'): KeyvStore {
     const onUnreadable = (entry: EntryName) => void this.unreadable.push(entry);
-    return new KeyvStore(keyv, { namespace, clock: this, lock, onUnreadable });
+    const onRefused = () => undefined;
+    return new KeyvStore(keyv, { namespace, clock: this, lock, onUnreadable, onRefused });
   }
 
   /** As {@link advance}; resolves when nothing more happens by itself. */

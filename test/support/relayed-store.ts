@@ -1,5 +1,6 @@
 import {
   CacheStore,
+  type CheckOutcome,
   type EntryName,
   type FillOutcome,
   type Lease,
@@ -23,7 +24,7 @@ export abstract class RelayedStore extends CacheStore {
   /** `run` asks the other store. Several entries that are read at once are one command. */
   protected abstract send<T>(command: Command, run: () => Promise<T>): Promise<T>;
 
-  override check(): Promise<'ready' | 'out of reach'> {
+  override check(): Promise<CheckOutcome> {
     return this.store.check();
   }
 

@@ -1,3 +1,4 @@
+import { refusal } from '../../lib/store/refusal.js';
 import { RelayedStore, type Command } from './relayed-store.js';
 
 /**
@@ -5,9 +6,10 @@ import { RelayedStore, type Command } from './relayed-store.js';
  * - `'answered late'`: has taken effect, and its answer waits for that;
  * - `'lost'`: never arrives, and is never answered;
  * - `'rejected'`: is answered with an error at once;
- * - `'thrown'`: the same, before there is a promise.
+ * - `'thrown'`: the same, before there is a promise;
+ * - `'refused'`: is answered by a store that is there, and takes nothing.
  */
-export type Trouble = 'held up' | 'answered late' | 'lost' | 'rejected' | 'thrown';
+export type Trouble = 'held up' | 'answered late' | 'lost' | 'rejected' | 'thrown' | 'refused';
 
 const ALL: readonly Command[] = ['read', 'lease', 'fill', 'fail', 'claim', 'invalidate'];
 
@@ -46,6 +48,8 @@ export class TroubledStore extends RelayedStore {
         return new Promise(() => undefined);
       case 'rejected':
         return Promise.reject(new Error(`${command}: connection reset`));
+      case 'refused':
+        return Promise.reject(refusal(new Error(`${command}: full`)));
       case 'thrown':
         throw new Error(`${command}: not connected`);
       case 'held up':

@@ -709,6 +709,8 @@ export class OtherFill extends OwnStore {
   // @ts-expect-error a fill that does not say what became of it
   override async fill(): Promise<void> {}
 }
+// @ts-expect-error locks that any application would share
+export const lockOfAll = new RedisLock({ url: 'redis://localhost' });
 // @ts-expect-error locks without an address
 export const noLock = new RedisLock({ namespace: 'shop' });
 // @ts-expect-error a lock without a name

@@ -14,7 +14,8 @@ export interface Contender {
   /** Whether he goes away if it is not free. */
   readonly now: boolean;
   grant(token: string, fence: bigint, sentAt: number): void;
-  giveUp(): void;
+  /** `silence`: why Redis did not even say whether it is held. */
+  giveUp(silence: NoAnswerError | undefined): void;
   fail(reason: unknown): void;
 }
 
@@ -30,6 +31,8 @@ export class Contest {
   private woken = false;
   /** In line at Redis as far as known; also if an attempt that would have put it there got no answer. */
   private enlisted = false;
+  /** Why there was no answer the last time. */
+  silence: NoAnswerError | undefined;
   /** Token that may hold the lock although nobody has been given it. */
   private unsure = NONE;
 
@@ -96,6 +99,7 @@ export class Contest {
         first.ttlMs,
         channel ?? NONE,
       );
+      this.silence = undefined;
       if ('remainingMs' in answer) {
         this.unsure = NONE;
         if (channel === undefined && !first.now) this.wakes.open();
@@ -109,7 +113,10 @@ export class Contest {
       first.grant(token, answer.fence, sentAt);
       return 0;
     } catch (error) {
-      if (error instanceof NoAnswerError) return this.turnedAway(first, RETRY_MS);
+      if (error instanceof NoAnswerError) {
+        this.silence = error;
+        return this.turnedAway(first, RETRY_MS);
+      }
       this.line.delete(first);
       first.fail(error);
       return 0;
@@ -119,7 +126,7 @@ export class Contest {
   private turnedAway(first: Contender, pauseMs: number): number {
     // Whoever comes after him may be one who waits, and would not be in line yet.
     if (this.line.has(first) && !first.now) return Math.max(1, pauseMs);
-    if (this.line.delete(first)) first.giveUp();
+    if (this.line.delete(first)) first.giveUp(this.silence);
     return 0;
   }
 

@@ -1,7 +1,9 @@
+import { checkSource } from '../../connection/checked-source.js';
 import { checkedNamespace } from '../../connection/namespace.js';
 import type { RedisConnection } from '../../connection/redis-connection.js';
 import { openNodes } from '../../connection/open-nodes.js';
 import type { RedisNodes } from '../../connection/redis-nodes.js';
+import { reasonOf } from '../../connection/unreachable.js';
 import type { RedisSource } from '../../connection/redis-source.js';
 import { CacheUsageError } from '../../errors/cache.error.js';
 import { SystemClock, type Clock } from '../../time/clock.js';
@@ -9,6 +11,7 @@ import {
   DistributedLock,
   lockTerms,
   type Lock,
+  type LockAttempt,
   type LockOptions,
   type LockTerms,
 } from '../distributed-lock.js';
@@ -19,12 +22,11 @@ import { Wakes } from './wakes.js';
 
 export type RedisLockOptions = RedisSource & {
   /**
-   * What all its keys and channels in Redis begin with. Processes that share locks need the same.
+   * What all its keys and channels in Redis begin with: the same for all processes that share locks, and for no other.
    *
-   * @default 'cache'
    * @range letters, digits, `-`, `_` and `.`, at most 64
    */
-  readonly namespace?: string;
+  readonly namespace: string;
 };
 
 /**
@@ -51,7 +53,8 @@ export class RedisLock extends DistributedLock {
     private readonly clock: Clock = new SystemClock(),
   ) {
     super();
-    const { namespace = 'cache', ...source } = options ?? {};
+    checkSource(options, 'RedisLock', ['namespace']);
+    const { namespace, ...source } = options;
     checkedNamespace(namespace, 'RedisLock');
     this.nodes = openNodes(source, 'RedisLock', clock, (connection) => {
       connection.onReady(() => this.askAgain());
@@ -67,13 +70,17 @@ export class RedisLock extends DistributedLock {
   }
 
   override async acquire(name: string, options: LockOptions = {}): Promise<Lock | undefined> {
+    return (await this.attempt(name, options)).lock;
+  }
+
+  protected override async attempt(name: string, options: LockOptions): Promise<LockAttempt> {
     const terms = lockTerms(name, options);
     // A stalled process may come here before its timers have run.
     this.holds.get(name)?.check();
     terms.signal?.throwIfAborted();
     if (this.closed) throw ended(name);
     const contest = this.contests.get(name);
-    if (contest !== undefined && terms.patienceMs === 0) return undefined;
+    if (contest !== undefined && terms.patienceMs === 0) return {};
     return this.contend(name, contest ?? this.contestOf(name), terms);
   }
 
@@ -89,7 +96,7 @@ export class RedisLock extends DistributedLock {
     await this.nodes.close();
   }
 
-  private contend(name: string, contest: Contest, terms: LockTerms): Promise<Lock | undefined> {
+  private contend(name: string, contest: Contest, terms: LockTerms): Promise<LockAttempt> {
     const { ttlMs, patienceMs, signal } = terms;
     return new Promise((resolve, reject) => {
       const settle = () => {
@@ -101,11 +108,11 @@ export class RedisLock extends DistributedLock {
         now: patienceMs === 0,
         grant: (token, fence, sentAt) => {
           settle();
-          resolve(this.hold(name, token, fence, ttlMs, sentAt));
+          resolve({ lock: this.hold(name, token, fence, ttlMs, sentAt) });
         },
-        giveUp: () => {
+        giveUp: (silence) => {
           settle();
-          resolve(undefined);
+          resolve({ trouble: silence && reasonOf(silence) });
         },
         fail: (reason) => {
           settle();
@@ -118,7 +125,7 @@ export class RedisLock extends DistributedLock {
       };
       const tire = () => {
         contest.leave(contender);
-        contender.giveUp();
+        contender.giveUp(contest.silence);
       };
       const stop = patienceMs ? this.clock.after(patienceMs, tire) : undefined;
       signal?.addEventListener('abort', abort, { once: true });

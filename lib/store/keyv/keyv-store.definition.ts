@@ -1,4 +1,5 @@
 import { CacheUsageError } from '../../errors/cache.error.js';
+import { checkNames } from '../../errors/known-options.js';
 import { show } from '../../errors/wording.js';
 import { parseDuration, type Duration } from '../../time/duration.js';
 import type { StoreDefinition } from '../store-definition.js';
@@ -37,6 +38,7 @@ export function keyvStore(keyv: SharedKeyv, options: KeyvStoreOptions = {}): Sto
     leases: 'lock',
     open: (parts) => {
       checkKeyv(keyv);
+      checkNames(options ?? {}, ['deadline'], 'keyvStore');
       if (ms === undefined || ms < 1 || ms > LONGEST_DEADLINE_MS) {
         throw new CacheUsageError(
           'CACHE_ARGUMENT_INVALID',

@@ -8,6 +8,7 @@ import {
   type LeaseTerms,
   type StoredEntry,
 } from '../cache-store.js';
+import { refusal } from '../refusal.js';
 import type { StoreParts } from '../store-definition.js';
 import { AttentiveKeyv, UNREADABLE, type SharedKeyv } from './attentive-keyv.js';
 import { EntryNames } from './entry-names.js';
@@ -77,7 +78,9 @@ export class KeyvStore extends CacheStore {
     const text = encodeText(entry, stored);
     if (text === undefined) {
       await this.fail(lease, 0);
-      throw new Error(`An entry of '${entry.entity}' is longer than ${MOST_CHARACTERS} characters`);
+      throw refusal(
+        new Error(`An entry of '${entry.entity}' is longer than ${MOST_CHARACTERS} characters`),
+      );
     }
     const place = this.places.of(entry);
     return place.inTurn(this.monotonic, async () => {

@@ -68,7 +68,12 @@ export async function checkCapabilities(
   const missing = new Set(
     checks.flatMap((check) => (check.status === 'fulfilled' ? check.value : [])),
   );
-  if (missing.size > 0) throw notAllowed([...missing], isCluster, namespace);
+  if (missing.size > 0) {
+    // A connection that may not select its database has failed before.
+    const selects = (nodes.subscriber.client.options.db ?? 0) > 0;
+    const others = [...(isCluster ? OF_CLUSTER : []), ...(selects ? ['select'] : [])];
+    throw notAllowed([...missing], others, namespace);
+  }
   if (failures.length > 0) throw failures[0];
 }
 
@@ -86,11 +91,10 @@ function probeAt(node: StoreNode, nodes: RedisNodes<StoreNode>, newProbe: () => 
 
 function notAllowed(
   missing: readonly string[],
-  isCluster: boolean,
+  others: readonly string[],
   namespace: string,
 ): CacheRedisError {
-  const names = [...Object.keys(TRIALS), 'subscribe', 'unsubscribe'];
-  if (isCluster) names.push(...OF_CLUSTER);
+  const names = [...Object.keys(TRIALS), 'subscribe', 'unsubscribe', ...others];
   const all = names.map((name) => `+${name}`);
   return new CacheRedisError(
     'CACHE_REDIS_NOT_ALLOWED',

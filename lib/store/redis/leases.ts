@@ -3,7 +3,7 @@ import { newToken } from '../../coordination/redis/lock-commands.js';
 import type { EntryName, LeaseAnswer, LeaseTerms, StoredEntry } from '../cache-store.js';
 import type { EntryKeys } from './entry-keys.js';
 import type { StoreCommands } from './store-commands.js';
-import { LostAnswerError } from './store-node.js';
+import { LostAnswerError, ReplicaError } from './store-node.js';
 import type { Waiter, Waiters } from './waiters.js';
 
 const LEASE = new LuaScript('lease', import.meta.url);
@@ -46,6 +46,9 @@ export class Leases {
       const answer = await this.askAgainIfLost(entry, terms, waiter);
       isHeld = answer.outcome === 'held';
       return answer;
+    } catch (error) {
+      if (error instanceof ReplicaError) return { outcome: 'refused' };
+      throw error;
     } finally {
       if (!isHeld) waiter.leave();
     }

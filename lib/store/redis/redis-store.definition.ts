@@ -1,3 +1,4 @@
+import { checkSource } from '../../connection/checked-source.js';
 import type { RedisSource } from '../../connection/redis-source.js';
 import { CacheUsageError } from '../../errors/cache.error.js';
 import { show } from '../../errors/wording.js';
@@ -33,7 +34,8 @@ export function redisStore(options: RedisStoreDefinition): StoreDefinition {
   const ms = parseDuration(deadline);
   return {
     deadlineMs: ms ?? 0,
-    open: ({ namespace, clock, onUnreadable }) => {
+    open: ({ namespace, clock, onUnreadable, onRefused }) => {
+      checkSource(options, 'redisStore', ['deadline', 'startWithout']);
       if (ms === undefined || ms < 1 || ms > LONGEST_DEADLINE_MS) {
         throw new CacheUsageError(
           'CACHE_ARGUMENT_INVALID',
@@ -41,7 +43,14 @@ export function redisStore(options: RedisStoreDefinition): StoreDefinition {
           "write milliseconds as a number, or one number with one unit: '100ms'.",
         );
       }
-      return new RedisStore({ ...source, namespace, startWithout, onUnreadable }, clock);
+      if (typeof startWithout !== 'boolean') {
+        throw new CacheUsageError(
+          'CACHE_ARGUMENT_INVALID',
+          `redisStore() expected as startWithout true or false, got ${show(startWithout)}`,
+          'write startWithout: false, without quotes; or leave it out for true.',
+        );
+      }
+      return new RedisStore({ ...source, namespace, startWithout, onUnreadable, onRefused }, clock);
     },
   };
 }

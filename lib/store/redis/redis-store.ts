@@ -1,6 +1,7 @@
 import { LuaScript } from '../../connection/lua-script.js';
 import { checkedNamespace } from '../../connection/namespace.js';
-import { NoAnswerError } from '../../connection/redis.error.js';
+import { CacheRedisError, NoAnswerError } from '../../connection/redis.error.js';
+import { reasonOf } from '../../connection/unreachable.js';
 import { openNodes } from '../../connection/open-nodes.js';
 import type { RedisNodes } from '../../connection/redis-nodes.js';
 import type { RedisSource } from '../../connection/redis-source.js';
@@ -9,6 +10,7 @@ import type { Comparable } from '../../entry/version.js';
 import { SystemClock, type Clock } from '../../time/clock.js';
 import {
   CacheStore,
+  type CheckOutcome,
   type EntryName,
   type FillOutcome,
   type Lease,
@@ -16,6 +18,7 @@ import {
   type LeaseTerms,
   type StoredEntry,
 } from '../cache-store.js';
+import { refusal } from '../refusal.js';
 import { checkCapabilities } from './capabilities.js';
 import { EntryKeys } from './entry-keys.js';
 import { Leases, wholeMs } from './leases.js';
@@ -48,6 +51,8 @@ export type RedisStoreOptions = RedisSource & {
   readonly startWithout?: boolean;
   /** Called for every record that was found and is none of ours; it counts as absent. */
   readonly onUnreadable?: (entry: EntryName) => void;
+  /** Called for what Redis refuses, and will go on to. */
+  readonly onRefused?: (error: CacheRedisError) => void;
 };
 
 /**
@@ -68,28 +73,35 @@ export class RedisStore extends CacheStore {
   private readonly waiters: Waiters;
   private readonly leases: Leases;
   private readonly onUnreadable: (entry: EntryName) => void;
+  private readonly onRefused: (error: CacheRedisError) => void;
+  /** It was out of reach when it was checked: to be checked with the next connection. */
+  private unchecked = false;
 
-  /** Connects when it is first asked for something, so that an application starts without Redis. */
+  /**
+   * Connects when it is first asked for something, so that an application starts without Redis. `options` have been
+   * checked.
+   */
   constructor(options: RedisStoreOptions, clock: Clock = new SystemClock()) {
     super();
     const {
       namespace = 'cache',
       startWithout = true,
       onUnreadable = () => {},
+      onRefused = () => {},
       ...source
-    } = options ?? {};
+    } = options;
     this.startWithout = startWithout;
     this.namespace = checkedNamespace(namespace, 'redisStore');
     this.keys = new EntryKeys(this.namespace);
     this.onUnreadable = onUnreadable;
+    this.onRefused = onRefused;
     this.guess = new ServerTime(clock);
-    this.nodes = openNodes(
-      source,
-      'redisStore',
-      clock,
-      (connection, onSilent) => new StoreNode(connection, clock, onSilent),
-    );
-    this.commands = new StoreCommands(this.nodes);
+    this.nodes = openNodes(source, 'redisStore', clock, (connection, onSilent) => {
+      const node = new StoreNode(connection, clock, onSilent);
+      connection.onReady(() => void this.checkLate());
+      return node;
+    });
+    this.commands = new StoreCommands(this.nodes, onRefused);
     this.waiters = new Waiters(this.nodes.subscriber, this.keys.wakes);
     this.log = new RedisLog(this.commands, this.nodes.subscriber, this.keys);
     this.leases = new Leases(this.commands, this.keys, this.waiters, (record, entry) =>
@@ -110,22 +122,45 @@ export class RedisStore extends CacheStore {
   /**
    * Whether this Redis can do what is needed, and this user may.
    *
-   * @returns 'out of reach' if it gives no answer, and that is borne
+   * @returns why it gives no answer, if that is borne; it is checked again with the first connection then
    * @throws {CacheRedisError} CACHE_REDIS_TOO_OLD, CACHE_REDIS_NOT_ALLOWED, CACHE_REDIS_REFUSED
    * @throws {NoAnswerError} if it is out of reach, and that is not borne
    */
-  override async check(): Promise<'ready' | 'out of reach'> {
-    let outcome: 'ready' | 'out of reach' = 'ready';
+  override async check(): Promise<CheckOutcome> {
+    let outcome: CheckOutcome = 'ready';
     try {
-      await checkCapabilities(this.nodes, this.namespace, () => this.keys.probe(newToken()));
+      await this.checkNow();
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
-      if (!this.startWithout) throw outOfReach(error);
-      outcome = 'out of reach';
+      const { problem, fix } = reasonOf(error);
+      if (!this.startWithout) {
+        const otherwise =
+          'Or start without it, and use it as soon as it is there: `startWithout: true`.';
+        throw new NoAnswerError(`Redis is out of reach: ${problem}. Fix: ${fix} ${otherwise}`, {
+          cause: error,
+        });
+      }
+      outcome = { outOfReach: `${problem}. Fix: ${fix}` };
+      this.unchecked = true;
     }
     // So that who waits for the very first load can be woken.
     this.waiters.open();
     return outcome;
+  }
+
+  private checkNow(): Promise<void> {
+    return checkCapabilities(this.nodes, this.namespace, () => this.keys.probe(newToken()));
+  }
+
+  private async checkLate(): Promise<void> {
+    if (!this.unchecked) return;
+    this.unchecked = false;
+    try {
+      await this.checkNow();
+    } catch (error) {
+      if (error instanceof CacheRedisError) this.onRefused(error);
+      else this.unchecked = true;
+    }
   }
 
   override async read(entry: EntryName): Promise<StoredEntry | undefined> {
@@ -149,12 +184,14 @@ export class RedisStore extends CacheStore {
     const record = encodeRecord(stored);
     if (record === undefined) {
       await this.fail(lease, 0);
-      throw new NoAnswerError(
-        `An entry of '${entry.entity}' is longer than ${MOST_RECORD_BYTES} bytes`,
+      throw refusal(
+        new NoAnswerError(
+          `An entry of '${entry.entity}' is longer than ${MOST_RECORD_BYTES} bytes`,
+        ),
       );
     }
     const [code] = await this.commands.run(FILL, this.all(entry), [token, record, wholeMs(keepMs)]);
-    if (code === -2) throw new NoAnswerError('Redis takes nothing at present');
+    if (code === -2) throw refusal(new NoAnswerError('Redis takes nothing at present'));
     return code === 1 ? 'stored' : code === 0 ? 'voided' : 'older version';
   }
 
@@ -194,13 +231,4 @@ export class RedisStore extends CacheStore {
   private all(entry: EntryName): [record: string, lease: string, floor: string] {
     return [this.keys.record(entry), this.keys.lease(entry), this.keys.floor(entry)];
   }
-}
-
-/** What keeps an application from starting that does not start without. */
-function outOfReach(error: NoAnswerError): NoAnswerError {
-  const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException;
-  return new NoAnswerError(
-    `Redis is out of reach (${code ?? message}). Fix: see whether it runs where the url says; or start without it, and use it as soon as it is there: \`startWithout: true\`.`,
-    { cause: error },
-  );
 }

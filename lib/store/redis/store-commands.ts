@@ -1,6 +1,6 @@
 import type { LuaScript } from '../../connection/lua-script.js';
 import type { RedisNodes } from '../../connection/redis-nodes.js';
-import { NoAnswerError, RedirectedError } from '../../connection/redis.error.js';
+import { CacheRedisError, NoAnswerError, RedirectedError } from '../../connection/redis.error.js';
 import type { StoreNode } from './store-node.js';
 
 /** A command that names more keys makes others wait for too long. */
@@ -12,16 +12,20 @@ type Found = Buffer | null;
 export class StoreCommands {
   private closed = false;
 
-  constructor(private readonly nodes: RedisNodes<StoreNode>) {}
+  constructor(
+    private readonly nodes: RedisNodes<StoreNode>,
+    /** Told of each refusal that does not pass by itself. */
+    private readonly onRefused: (error: CacheRedisError) => void,
+  ) {}
 
   /** In their order, and one command for as many of them as can be. */
   read(keys: readonly string[]): Promise<Found[]> {
     if (this.closed) return closed();
     const { only } = this.nodes;
-    if (only === undefined) return this.readAtNodes(keys);
-    if (keys.length <= MOST_KEYS) return only.read(keys);
+    if (only === undefined) return this.telling(this.readAtNodes(keys));
+    if (keys.length <= MOST_KEYS) return this.telling(only.read(keys));
     const parts = chunks(keys, MOST_KEYS).map((part) => only.read(part));
-    return Promise.all(parts).then((found) => found.flat());
+    return this.telling(Promise.all(parts).then((found) => found.flat()));
   }
 
   /** What the script returned: a code, the time, and what belongs to the code. */
@@ -31,8 +35,8 @@ export class StoreCommands {
     values: readonly (string | number | Buffer)[],
   ): Promise<Reply> {
     if (this.closed) return closed();
-    return this.nodes.send(keys[0], (node, asking) =>
-      node.run<Reply>(script, keys, values, asking),
+    return this.telling(
+      this.nodes.send(keys[0], (node, asking) => node.run<Reply>(script, keys, values, asking)),
     );
   }
 
@@ -45,6 +49,13 @@ export class StoreCommands {
   async close(): Promise<void> {
     this.closed = true;
     await this.nodes.close();
+  }
+
+  private telling<T>(answer: Promise<T>): Promise<T> {
+    return answer.catch((error: unknown) => {
+      if (error instanceof CacheRedisError) this.onRefused(error);
+      throw error;
+    });
   }
 
   private async readAtNodes(keys: readonly string[]): Promise<Found[]> {

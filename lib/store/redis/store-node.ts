@@ -5,6 +5,7 @@ import { isUnknownScript, type RedisConnection } from '../../connection/redis-co
 import type { RedisNode } from '../../connection/redis-nodes.js';
 import { meaningOf, NoAnswerError } from '../../connection/redis.error.js';
 import type { Clock } from '../../time/clock.js';
+import { refusal } from '../refusal.js';
 import { ServerTime } from './server-time.js';
 
 /** What a Redis that hangs may keep waiting; more is refused at once. */
@@ -12,9 +13,14 @@ const MOST_IN_FLIGHT = 10_000;
 const MOST_BYTES_UNSENT = 64 * 2 ** 20;
 /** Longer than any server takes that has not hung. */
 const SILENT_MS = 500;
+/** As long as it may take to leave a replica for where its address leads to by now. */
+const LEFT_WITHIN_MS = 500;
 
 /** It was sent, and the connection has ended before the answer: it may have been done, or may be yet. */
 export class LostAnswerError extends NoAnswerError {}
+
+/** The server is a replica, and takes nothing: it has not been done. */
+export class ReplicaError extends NoAnswerError {}
 
 /**
  * Sends what a store asks of one server, each command once. It is answered, or rejected at the latest when the connection is
@@ -27,6 +33,8 @@ export class StoreNode implements RedisNode {
   private inFlight = 0;
   /** It has said nothing since, although it was asked. */
   private owesSince = 0;
+  /** Its connection led to a replica, and is being replaced. */
+  private isLeftUntil = -Infinity;
   private closed = false;
   private readonly waiting = new Set<(connected: boolean) => void>();
 
@@ -42,6 +50,7 @@ export class StoreNode implements RedisNode {
     // Sent before anything else, so that the time is known when anything else is answered.
     connection.onReady(() => {
       time.forget();
+      this.isLeftUntil = -Infinity;
       this.askTime();
       for (const settle of this.waiting) settle(true);
     });
@@ -136,7 +145,7 @@ export class StoreNode implements RedisNode {
       writeTogether(client.stream);
       return await command(client);
     } catch (error) {
-      throw sent ? this.failed(error, action) : meaningOf(error, action);
+      throw sent || this.isLeft() ? this.failed(error, action) : meaningOf(error, action);
     } finally {
       this.inFlight--;
       this.owesSince = this.clock.monotonic();
@@ -146,8 +155,19 @@ export class StoreNode implements RedisNode {
   /** Of a command that was sent. */
   private failed(error: unknown, action: string): Error {
     const answered = error instanceof Error && error.name === 'ReplyError';
-    if (answered) return meaningOf(error, action);
+    if (answered && error.message.startsWith('READONLY')) {
+      if (!isConnected(this.connection.client) && !this.isLeft()) {
+        this.isLeftUntil = this.clock.monotonic() + LEFT_WITHIN_MS;
+      }
+      return replica(action, error);
+    }
+    if (answered) return refusal(meaningOf(error, action));
+    if (this.isLeft()) return replica(action, error);
     return new LostAnswerError(`Redis did not say whether it did ${action}`, { cause: error });
+  }
+
+  private isLeft(): boolean {
+    return this.clock.monotonic() < this.isLeftUntil;
   }
 
   /** Scripts tell the time too, but who only finds what he reads needs none. */
@@ -165,6 +185,10 @@ export class StoreNode implements RedisNode {
       // The next answer tells it; or this user may not ask, which whoever checks the rights is told.
       .catch(() => undefined);
   }
+}
+
+function replica(action: string, cause: unknown): ReplicaError {
+  return refusal(new ReplicaError(`Redis is a replica, and did not ${action}`, { cause }));
 }
 
 /** The client calls itself ready until a connection that it ends has ended. */

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 // Asks for locks whatever Redis does. Ends by itself when told to close, if nothing is left that keeps it running.
 const { entry, url } = JSON.parse(process.argv[2]);
 const { RedisLock } = await import(entry);
-const locks = new RedisLock({ url });
+const locks = new RedisLock({ url, namespace: 'cache' });
 const held = locks.acquire('held', { ttl: '1s' });
 const waits = locks.acquire('waited for');
 waits.then(

@@ -4,7 +4,7 @@ import pg from 'pg';
 // Takes the lock of an account and writes to its row when told so, whatever has happened to the lock meanwhile.
 const { entry, url, database, ttl } = JSON.parse(process.argv[2]);
 const { RedisLock } = await import(entry);
-const locks = new RedisLock({ url });
+const locks = new RedisLock({ url, namespace: 'cache' });
 const client = new pg.Client(database);
 await client.connect();
 const lock = await locks.acquire('account a1', { ttl });

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import { accessTo } from '../../../lib/connection/redis-access.js';
 import type { RedisSource } from '../../../lib/connection/redis-source.js';
@@ -63,6 +64,17 @@ describe('a connection of our own', () => {
     const { retryStrategy } = optionsFor({ url: 'redis://localhost:1' });
     const pauses = [1, 2, 3, 10, 1_000].map((times) => retryStrategy!(times) as number);
     expect(pauses).toEqual([100, 200, 400, 1_000, 1_000]);
+  });
+
+  it('takes nodes of a cluster as its client does', () => {
+    const client = new Cluster(['one:7000', '7001', 'rediss://[::1]'], { lazyConnect: true });
+    expect(accessTo({ client }, 'Test')).toMatchObject({
+      seeds: [
+        { host: 'one', port: 7_000 },
+        { host: '127.0.0.1', port: 7_001 },
+        { host: '::1', port: 6_379 },
+      ],
+    });
   });
 
   it('says to sentinels and to servers what is meant for each', () => {
@@ -142,11 +154,16 @@ describe('locks in Redis are refused', () => {
     "Fix: write new RedisLock({ nodes: ['redis://node-1:6379', 'redis://node-2:6379'] }).";
   const behind =
     "Fix: write new RedisLock({ sentinels: ['redis://sentinel-1:26379'], name: 'mymaster' }).";
+  const encode =
+    'Fix: see whether host and port are right, and percent-encode user and password, as encodeURIComponent does.';
+  const invalid = `${begin} a url that begins with redis:// or rediss://, got one that is not valid. ${encode}`;
+  const path = `${begin} a url that begins with redis:// or rediss://, got one whose path is not the number of a database. Fix: write a number after the last /, or nothing; in user and password, percent-encode it, as encodeURIComponent does.`;
+  const sign = `${begin} a url that begins with redis:// or rediss://, got one with a ? or a #. Fix: leave out what follows it, and set options at a client; in user and password, percent-encode it, as encodeURIComponent does.`;
   const sentinels = ['redis://localhost:26379'];
   const client = new Redis('redis://localhost:1', { lazyConnect: true });
   const cluster = new Cluster([], { lazyConnect: true, useSRVRecords: true });
   it.each<[string, unknown, string]>([
-    ['nothing', undefined, `${one} none of them. ${url}`],
+    ['nothing', undefined, `${one} undefined. ${url}`],
     ['none of them', {}, `${one} none of them. ${url}`],
     ['two of them', { url: 'redis://localhost', client }, `${one} url and client. ${url}`],
     [
@@ -158,6 +175,41 @@ describe('locks in Redis are refused', () => {
       'a number',
       { url: 6379 },
       `${begin} a url that begins with redis:// or rediss://, got 6379 (number). ${url}`,
+    ],
+    ['a url with a port that is none', { url: 'redis://u:s3cret@127.0.0.1:99999' }, invalid],
+    ['a password that is not encoded', { url: 'redis://u:50%off@localhost' }, invalid],
+    [
+      'a url without a host',
+      { url: 'redis:///5' },
+      `${begin} a url that begins with redis:// or rediss://, got one without a host. ${url}`,
+    ],
+    ['a name as database', { url: 'redis://localhost/cache' }, path],
+    ['a database below the first', { url: 'redis://localhost/-1' }, path],
+    ['a / in a password', { url: 'redis://u:12/x@localhost' }, path],
+    ['parameters, which the client would prefer', { url: 'redis://h/0?keyPrefix=foo:' }, sign],
+    ['a # in a password', { url: 'redis://u:12#x@localhost' }, sign],
+    [
+      'a url that is missing in the environment',
+      { url: undefined },
+      `${one} url: undefined. Fix: see where its value comes from, as a variable of the environment that is not set; or ${url.slice('Fix: '.length)}`,
+    ],
+    ['a url alone, which is not shown', 'redis://u:s3cret@localhost', `${one} a text. ${url}`],
+    ['parts of an address', { host: 'localhost', port: 6379 }, `${one} host and port. ${url}`],
+    ['a client alone', client, `${one} a client alone. Fix: write new RedisLock({ client }).`],
+    [
+      'names that are misspelt',
+      { ulr: 'redis://localhost', namspace: 'shop', family: 4 },
+      'RedisLock has no options `ulr`, `namspace` and `family`. Fix: write `url` instead of `ulr`, write `namespace` instead of `namspace` and remove `family`; the options are url, nodes, sentinels, client, name, username, password, database, tls, namespace.',
+    ],
+    [
+      'a node with a database',
+      { nodes: ['redis://localhost/1'] },
+      `${begin} as nodes some urls, got one with the number of a database. Fix: leave the path out: a cluster has one database.`,
+    ],
+    [
+      'a sentinel with a database',
+      { sentinels: ['redis://localhost/1'], name: 'a' },
+      `${begin} as sentinels some urls, got one with the number of a database. Fix: write it as database, beside sentinels: it is at the servers they watch over.`,
     ],
     ['no nodes', { nodes: [] }, `${begin} as nodes some urls, got none. ${nodes}`],
     [
@@ -173,7 +225,7 @@ describe('locks in Redis are refused', () => {
     [
       'an address that is none',
       { nodes: ['redis://:secret@:a'] },
-      `${begin} as nodes some urls, got one that is none. ${nodes}`,
+      `${begin} as nodes some urls, each that begins with redis:// or rediss://, got one that is not valid. ${encode}`,
     ],
     [
       'nodes with different passwords',
@@ -206,9 +258,30 @@ describe('locks in Redis are refused', () => {
       `${begin} as client a Redis or a Cluster of ioredis, got an object. Fix: write new RedisLock({ client: new Redis('redis://localhost:6379') }), or give the url.`,
     ],
     [
+      'a client of node-redis',
+      // What it has in common with one of ioredis.
+      { client: { duplicate() {}, sendCommand() {}, evalSha() {}, options: {}, isOpen: false } },
+      `${begin} as client a Redis or a Cluster of ioredis, got a client of node-redis. Fix: write new RedisLock({ client: new Redis('redis://localhost:6379') }), or give the url.`,
+    ],
+    [
+      'a client with a name as database',
+      { client: new Redis('redis://localhost/cache', { lazyConnect: true }) },
+      `${begin} as client one with the number of a database. Fix: write as db of the client, or as path of its url, a whole number from 0, or nothing.`,
+    ],
+    [
+      'a cluster with a password that is not encoded',
+      { client: new Cluster(['redis://u:50%off@localhost'], { lazyConnect: true }) },
+      `${begin} as client a Cluster whose nodes have valid urls, got one that is not valid. ${encode}`,
+    ],
+    [
       'a cluster that is found by SRV records',
       { client: cluster },
       `${begin} as client a Cluster that knows addresses, got one that looks for SRV records. Fix: resolve them, and give the addresses as nodes.`,
+    ],
+    [
+      'no namespace',
+      { url: 'redis://localhost' },
+      "RedisLock expected as namespace 1 to 64 letters, digits, '-', '_' and '.', got undefined. Fix: write namespace: 'shop'.",
     ],
     [
       'a namespace with braces',
@@ -216,8 +289,14 @@ describe('locks in Redis are refused', () => {
       "RedisLock expected as namespace 1 to 64 letters, digits, '-', '_' and '.', got '{a}' (string). Fix: write namespace: 'shop'.",
     ],
   ])('%s', (_, options, message) => {
-    expect(() => new RedisLock(options as never)).toThrow(
-      expect.objectContaining({ code: 'CACHE_ARGUMENT_INVALID', message }),
-    );
+    let refusal: unknown;
+    try {
+      new RedisLock(options as never);
+    } catch (error) {
+      refusal = error;
+    }
+    expect(refusal).toMatchObject({ code: 'CACHE_ARGUMENT_INVALID', message });
+    // As Node prints what nobody catches.
+    expect(inspect(refusal)).not.toMatch(/s3cret|50%off/);
   });
 });

@@ -86,6 +86,36 @@ describe('an invalidation that is acknowledged', () => {
     expect(clock.monotonic()).toBe(1_000);
   });
 
+  it('hands what was there to nobody who asks a loadTimeout later, however late the store answers who asked before', async () => {
+    const Quick = entity<string>('quick', {
+      maxStaleness: { normal: '5s', incident: '1m' },
+      read: readThrough({ ttl: '1m', jitter: 0, loadTimeout: '50ms' }),
+      write: invalidate(),
+    });
+    const { processes, pass } = fleet(2);
+    const [first, second] = processes;
+    second!.way.has('answered late', ['read', 'lease']);
+    const load = source();
+    const before = second!.read(Quick, 'a', load);
+    await settled();
+    await first!.read(Quick, 'a', async () => 'old');
+    // What was read was nothing; the lease that is asked for then finds the old value.
+    await second!.way.deliver(1);
+    await first!.invalidate(Quick, 'a');
+    await pass(49);
+    second!.way.has('answered late', ['lease']);
+    const joining = second!.read(Quick, 'a', load);
+    await pass(1);
+    second!.way.recovers();
+    const after = second!.read(Quick, 'a', async () => 'new');
+    await settled();
+    await second!.way.deliver();
+    expect(await after).toBe('new');
+    // Those share one answer, whichever that is.
+    expect(new Set(await Promise.all([before, joining])).size).toBe(1);
+    expect(load.runs).toBe(0);
+  });
+
   it('is of one entry: another key and another entity keep theirs', async () => {
     const { processes } = fleet(2);
     const [first, second] = processes;

@@ -93,6 +93,26 @@ describe('a value that is stale and may be served', () => {
     expect(load.runs).toBe(0);
   });
 
+  it('has who accepts nothing stale wait for the load of another process once, also where he joins one behind somebody', async () => {
+    const { clock, processes, pass } = fleet(2);
+    const [first, second] = processes;
+    await first!.read(Feeds, 'a', async () => 'old');
+    clock.advance(10_000);
+    void first!.read(Feeds, 'a', () => deferred().promise);
+    await settled();
+    const load = source();
+    expect(await second!.read(Feeds, 'a', load)).toBe('old');
+    await settled();
+    const state = second!.engine.entities.stateOf(Feeds);
+    const fresh = { accepts: new Map([[state, 0]]) };
+    const insisting = [1, 2, 3].map(() => calls.run(fresh, () => second!.read(Feeds, 'a', load)));
+    await pass(1_999);
+    expect(load.runs).toBe(0);
+    await pass(1);
+    expect(await Promise.all(insisting)).toEqual([1, 1, 1]);
+    expect(load.runs).toBe(1);
+  });
+
   it('is so from its ttl after its load was allowed, however long that took', async () => {
     const { clock, processes } = fleet(2);
     const [first, second] = processes;

@@ -1,6 +1,7 @@
-import { GuardedStore, NO_STORE } from '../../../lib/store/guarded-store.js';
+import { GuardedStore, NO_STORE, REFUSED } from '../../../lib/store/guarded-store.js';
 import { Background } from '../../../lib/time/background.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { refusal } from '../../../lib/store/refusal.js';
 import { MemoryStore } from '../../support/memory-store/memory-store.js';
 import { TroubledStore } from '../../support/troubled-store.js';
 
@@ -76,6 +77,53 @@ describe('a store that never answers', () => {
     await pass(1);
     expect(second.state).toBe('given up');
     expect(background.size).toBe(0);
+  });
+
+  it('costs a read no more than that where it was held back until others were answered', async () => {
+    const { clock, store, guarded, pass, background } = setUp();
+    store.has('answered late', ['read']);
+    for (let i = 0; i < 4; i++) {
+      watched(guarded.find(entry));
+      await settled();
+    }
+    const heldBack = watched(guarded.find(entry));
+    await pass(90);
+    const invalidated = watched(guarded.invalidate(entry));
+    store.has('lost');
+    await store.deliver(1);
+    // That one was answered in the nick of time.
+    expect(store.asked.filter((command) => command === 'read')).toHaveLength(5);
+    const leased = watched(guarded.lease(entry, terms));
+    await pass(9);
+    expect(heldBack.state).toBe('waiting');
+    await pass(1);
+    expect([heldBack, leased, invalidated].map(({ state }) => state)).toEqual([
+      'given up',
+      'waiting',
+      'answered',
+    ]);
+    expect(clock.pending).toBe(1);
+    await pass(89);
+    expect(leased.state).toBe('waiting');
+    await pass(1);
+    expect([leased.state, clock.pending, background.size]).toEqual(['given up', 0, 0]);
+  });
+
+  it('is not asked at all for what was held back until after its time, which is no failure of its own', async () => {
+    const { clock, store, guarded } = setUp();
+    store.has('answered late', ['read']);
+    for (let i = 0; i < 4; i++) {
+      watched(guarded.find(entry));
+      await settled();
+    }
+    const heldBack = watched(guarded.find(entry));
+    await settled();
+    // The process is too busy to look at what has come.
+    clock.stall(101);
+    await store.deliver();
+    expect([heldBack.state, store.asked]).toEqual(['given up', Array(4).fill('read')]);
+    store.recovers();
+    expect(await guarded.find(entry)).toBeUndefined();
   });
 
   it('needs one timer for all who wait, because there may be thousands', async () => {
@@ -159,6 +207,37 @@ describe('an answer', () => {
       await expect(guarded.find(entry)).rejects.toBe(NO_STORE);
       await expect(guarded.invalidate(entry)).rejects.toBe(NO_STORE);
     }
+  });
+});
+
+describe('a refusal', () => {
+  it('is an answer: however many there are, the store is asked again', async () => {
+    const { store, guarded } = setUp();
+    store.has('refused');
+    for (let i = 0; i < 20; i++) await expect(guarded.invalidate(entry)).rejects.toBe(REFUSED);
+    expect(store.asked).toHaveLength(20);
+    store.recovers();
+    expect(await guarded.find(entry)).toBeUndefined();
+  });
+
+  it('shows that the store is there, as any answer does', async () => {
+    const { store, guarded } = setUp();
+    for (let i = 0; i < 20; i++) {
+      store.has(i % 5 === 4 ? 'refused' : 'rejected');
+      await expect(guarded.find(entry)).rejects.toBe(i % 5 === 4 ? REFUSED : NO_STORE);
+    }
+    expect(store.asked).toHaveLength(20);
+  });
+
+  it('that comes after the deadline is nobody’s any more', async () => {
+    const { store, guarded, pass } = setUp();
+    let refuse!: (error: Error) => void;
+    store.readAll = () => new Promise((_, reject) => (refuse = reject));
+    const call = watched(guarded.find(entry));
+    await pass(100);
+    expect(call.state).toBe('given up');
+    refuse(refusal(new Error('full')));
+    await settled();
   });
 });
 

@@ -1,5 +1,6 @@
 import type { EntryName, StoredEntry } from '../../../lib/store/cache-store.js';
 import { ReadTurns } from '../../../lib/store/read-turns.js';
+import { ManualClock } from '../../support/manual-clock.js';
 
 const settled = () => new Promise(setImmediate);
 const named = (id: string): EntryName => ({ entity: 'profile', id });
@@ -12,10 +13,16 @@ function setUp() {
     resolve: (all: StoredEntry[]) => void;
     reject: (error: unknown) => void;
   }[] = [];
-  const turns = new ReadTurns((entries) => {
-    asked.push(entries.map(({ id }) => id));
-    return new Promise((resolve, reject) => open.push({ entries, resolve, reject }));
-  });
+  const since: number[] = [];
+  const clock = new ManualClock();
+  const turns = new ReadTurns(
+    (entries, from) => {
+      asked.push(entries.map(({ id }) => id));
+      since.push(from);
+      return new Promise((resolve, reject) => open.push({ entries, resolve, reject }));
+    },
+    () => clock.monotonic(),
+  );
   const find = (id: string) =>
     turns.find(named(id)).then(
       (stored) => stored as unknown,
@@ -39,7 +46,7 @@ function setUp() {
     }
     return found;
   };
-  return { turns, asked, find, answer, fail, inTurns };
+  return { turns, asked, since, clock, find, answer, fail, inTurns };
 }
 
 describe('entries that are asked for', () => {
@@ -63,6 +70,23 @@ describe('entries that are asked for', () => {
     expect(await Promise.all(found)).toEqual(['1', '2', '3', '4', '5', '6', '7']);
     void (await inTurns('8', '9'));
     expect(asked.slice(5)).toEqual([['8'], ['9']]);
+  });
+
+  it('while four turns wait for their answers wait as long for theirs as if they had gone', async () => {
+    const { clock, since, find, answer, inTurns } = setUp();
+    void (await inTurns('1', '2', '3', '4'));
+    clock.advance(10);
+    void find('5');
+    await settled();
+    clock.advance(60);
+    void find('6');
+    await settled();
+    await answer();
+    expect(since).toEqual([...Array<number>(4).fill(1_000), 1_010]);
+    clock.advance(10);
+    void (await inTurns('7'));
+    await answer();
+    expect(since.slice(5)).toEqual([1_080]);
   });
 
   it('behind those that fail fail with them, and are not sent: they have waited long enough', async () => {
