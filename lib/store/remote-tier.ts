@@ -1,16 +1,14 @@
 import type { Policy, ReadThroughPolicy } from '../contract/policy.js';
-import { decode, encode, type Reader } from '../entry/codec.js';
-import { CacheRecord } from '../entry/record.js';
+import type { CacheRecord } from '../entry/record.js';
 import type { Comparable } from '../entry/version.js';
 import type { Clock } from '../time/clock.js';
 import type { EntryName, FillOutcome, Lease, LeaseAnswer, StoredEntry } from './cache-store.js';
 import type { GuardedStore } from './guarded-store.js';
 import { Looks, type Look } from './looks.js';
+import { StoredValues } from './stored-values.js';
 
 /** How much longer than its load a lease lasts: the way to the store and back. */
 const MARGIN_MS = 500;
-/** Of one value, encoded. */
-const MOST_BYTES = 4 * 1024 * 1024;
 
 /** What was asked of the store, in terms of this process: records, and times of the monotonic clock. */
 export type Leased =
@@ -31,8 +29,7 @@ export class RemoteTier {
   /** What was asked for in this turn, and has not been answered. */
   private readonly asked = new Map<string, Promise<CacheRecord | undefined>>();
   private turn = -1;
-  private readonly schema: number;
-  private readonly decoding: Reader;
+  private readonly values: StoredValues;
 
   constructor(
     private readonly store: GuardedStore,
@@ -43,12 +40,7 @@ export class RemoteTier {
     /** Something in the store is not what this release or this entity writes there. */
     private readonly onUnreadable: () => void,
   ) {
-    this.schema = policy.schema;
-    this.decoding = {
-      maxBytes: MOST_BYTES,
-      revives: policy.revive !== undefined,
-      weighs: this.read.maxBytes < Infinity,
-    };
+    this.values = new StoredValues(policy);
   }
 
   /** Whether the store is not to be asked for an entry: it may have one that was invalidated here. */
@@ -185,18 +177,8 @@ export class RemoteTier {
   }
 
   private async fillWith(lease: Lease, record: CacheRecord): Promise<FillOutcome | 'too large'> {
-    const { value, loadedAt, softExpiry, loadMs, extras } = record;
-    const payload = value === null ? undefined : encode(value, MOST_BYTES);
-    if (payload === 'too large') return payload;
-    // From the grant on, not from now: a value that took long to load is not fresh for longer.
-    const stored: StoredEntry = {
-      payload,
-      loadedAt: lease.grantedAt,
-      softExpiry: lease.grantedAt + (softExpiry - loadedAt),
-      loadMs,
-      schema: this.schema,
-      version: extras?.version,
-    };
+    const stored = this.values.entryOf(record, lease.grantedAt);
+    if (stored === 'too large') return stored;
     const gone = this.store.now(lease.entry) - lease.grantedAt;
     return this.store.fill(lease, stored, Math.max(1, this.usefulMs - gone));
   }
@@ -272,28 +254,8 @@ export class RemoteTier {
     stored: StoredEntry,
     onUnreadable?: () => void,
   ): CacheRecord | undefined {
-    if (stored.schema !== this.schema) return undefined;
-    const sealed =
-      stored.payload === undefined
-        ? ({ value: null, handOut: 'shared', bytes: 0 } as const)
-        : decode(stored.payload, this.decoding);
-    if (typeof sealed === 'string') {
-      onUnreadable?.();
-      return undefined;
-    }
     const ahead = this.clock.monotonic() - this.store.now(this.name(id));
-    const { bytes } = sealed;
-    const { version } = stored;
-    return new CacheRecord(
-      sealed.value,
-      sealed.handOut,
-      Math.floor(stored.loadedAt + ahead),
-      Math.floor(stored.softExpiry + ahead),
-      stored.loadMs,
-      version === undefined && bytes === 0
-        ? undefined
-        : { bytes, tags: [], taggedAt: Infinity, version },
-    );
+    return this.values.recordOf(stored, ahead, onUnreadable);
   }
 
   private toStoreTime(monotonic: number, id: string): number {

@@ -1,0 +1,62 @@
+import type { Policy, ReadThroughPolicy } from '../contract/policy.js';
+import { decode, encode, type Reader } from '../entry/codec.js';
+import { CacheRecord } from '../entry/record.js';
+import type { StoredEntry } from './cache-store.js';
+
+/** Of one value, encoded. */
+const MOST_BYTES = 4 * 1024 * 1024;
+
+/** What is kept of the values of one entity where others read it: bytes, and times of the store. */
+export class StoredValues {
+  private readonly schema: number;
+  private readonly decoding: Reader;
+
+  constructor({ schema, revive, read }: Policy) {
+    this.schema = schema;
+    this.decoding = {
+      maxBytes: MOST_BYTES,
+      revives: revive !== undefined,
+      weighs: (read as ReadThroughPolicy).maxBytes < Infinity,
+    };
+  }
+
+  entryOf(record: CacheRecord, grantedAt: number): StoredEntry | 'too large' {
+    const { value, loadedAt, softExpiry, loadMs, extras } = record;
+    const payload = value === null ? undefined : encode(value, MOST_BYTES);
+    if (payload === 'too large') return payload;
+    return {
+      payload,
+      // From the grant on, not from now: a value that took long to load is not fresh for longer.
+      loadedAt: grantedAt,
+      softExpiry: grantedAt + (softExpiry - loadedAt),
+      loadMs,
+      schema: this.schema,
+      version: extras?.version,
+    };
+  }
+
+  /** `ahead`: of the monotonic time before that of the store. */
+  recordOf(stored: StoredEntry, ahead: number, onUnreadable?: () => void): CacheRecord | undefined {
+    if (stored.schema !== this.schema) return undefined;
+    const sealed =
+      stored.payload === undefined
+        ? ({ value: null, handOut: 'shared', bytes: 0 } as const)
+        : decode(stored.payload, this.decoding);
+    if (typeof sealed === 'string') {
+      onUnreadable?.();
+      return undefined;
+    }
+    const { bytes } = sealed;
+    const { version } = stored;
+    return new CacheRecord(
+      sealed.value,
+      sealed.handOut,
+      Math.floor(stored.loadedAt + ahead),
+      Math.floor(stored.softExpiry + ahead),
+      stored.loadMs,
+      version === undefined && bytes === 0
+        ? undefined
+        : { bytes, tags: [], taggedAt: Infinity, version },
+    );
+  }
+}
