@@ -66,9 +66,11 @@ import {
   type JournalStatus,
   type Lease,
   type LeaseAnswer,
+  type CheckOutcome,
   type LeaseTerms,
   type LedgerVerdict,
   type Lock,
+  type LockAttempt,
   type Mutation,
   type Receipt,
   type RemoveMutation,
@@ -702,6 +704,9 @@ export class SharedTwice {}
 export class SharedByFactory {}
 
 export class OwnStore extends CacheStore {
+  override async check(): Promise<CheckOutcome> {
+    return { outOfReach: 'it sleeps. Fix: wake it.' };
+  }
   now(): number {
     return 0;
   }
@@ -724,8 +729,9 @@ export class OwnStore extends CacheStore {
 }
 export const ownStore: StoreDefinition = {
   deadlineMs: 100,
-  open: ({ namespace, clock }: StoreParts) => {
+  open: ({ namespace, clock, onRefused }: StoreParts) => {
     console.log(namespace, clock.monotonic());
+    onRefused(new Error('it is full. Fix: empty it.'));
     return new OwnStore();
   },
 };
@@ -785,6 +791,12 @@ export class WithLocks {
       patience: '1s',
       signal: AbortSignal.timeout(5_000),
     });
+  }
+}
+
+export abstract class OwnLock extends DistributedLock {
+  protected override async attempt(): Promise<LockAttempt> {
+    return { trouble: { problem: 'it is away', fix: 'wait.' } };
   }
 }
 
