@@ -148,12 +148,12 @@ export class RedisConnection {
     });
   }
 
-  private fail(error: Error | undefined): void {
+  private fail(error: CommandError | undefined): void {
     if (this.failed) return;
     this.failed = true;
     const { client } = this;
     // The client would go on with the first database, which belongs to somebody else.
-    const isElsewhere = (error as CommandError | undefined)?.command?.name === 'select';
+    const isElsewhere = error?.command?.name === 'select';
     this.trouble = isReply(error)
       ? meaningOf(error, isElsewhere ? `select database ${client.options.db}` : 'let the cache in')
       : unreachable(error, client.options);

@@ -6,7 +6,10 @@ type OfServers = 'name' | 'username' | 'password' | 'database' | 'tls';
 
 /** One Redis at an address that leads to its primary. */
 export interface RedisServer extends Not<'nodes' | 'sentinels' | 'client' | OfServers> {
-  /** `redis://user:password@host:6379/0`; `rediss://` for TLS. */
+  /**
+   * `redis://user:password@host:6379/0`; `rediss://` for TLS. User and password are percent-encoded, the path is the
+   * number of a database or nothing, and there are no parameters.
+   */
   readonly url: string;
 }
 

@@ -32,6 +32,8 @@ const TLS_ALERT = 21;
 /** What a connection to where `options` lead has failed with, as a person can use it. */
 export function unreachable(failure: Error | undefined, options: RedisOptions): UnreachableError {
   const at = placeOf(options);
+  // The client adds what was sent: a password.
+  delete (failure as { command?: unknown } | undefined)?.command;
   const told = (problem: string, fix: string) =>
     new UnreachableError(problem, fix, { cause: failure });
   const { code, message = 'it has ended the connection' } = (failure ??

@@ -39,8 +39,8 @@ export interface Origin extends Begun {
 /** The right to store an entry where others see it. One of the three is called, once. */
 export interface SharedCopy {
   /**
-   * `keep`: puts the record into the table of this process; called if the store has taken it. What became of it is told
-   * as an event; a failure, and nothing, is for who gave the right.
+   * `keep`: puts the record into the table of this process; called if the store has taken it, and nothing has changed here
+   * meanwhile. What became of it is told as an event; a failure, and nothing, is for who gave the right.
    */
   store(record: CacheRecord, keep: () => void): Promise<FillOutcome | 'too large'> | undefined;
   /** What came is not to be stored; what is there may stay. */
@@ -157,9 +157,7 @@ export class Keeper {
     } else if (state.remote === undefined) {
       this.announce(origin, state.table.set(id, record) ? 'stored' : 'too large', record.bytes);
     } else {
-      const stored = origin.shared?.store(record, () => {
-        if (origin.refused() === undefined) this.copy(state, id, record);
-      });
+      const stored = origin.shared?.store(record, () => this.copy(state, id, record));
       stored?.then(
         (outcome) => {
           const told = outcome === 'voided' ? 'invalidated meanwhile' : outcome;

@@ -19,6 +19,7 @@ const Users = entity<{ id: string }>('user', {
   let admin: Redis;
   let engine: ReturnType<typeof testEngine>['engine'];
   let cache: EntityCache;
+  let store: RedisStore;
   const find = (id: string) => cache.get(Users, id, async () => ({ id }));
   /** How many commands of these names `work` makes Redis execute. */
   const counted = async (work: () => Promise<unknown>) => {
@@ -43,7 +44,7 @@ const Users = entity<{ id: string }>('user', {
     redis = (await startRedis())!;
     admin = new Redis(redis.url);
     const clock = new SystemClock();
-    const store = new RedisStore({ url: redis.url, namespace: 'batching' }, clock);
+    store = new RedisStore({ url: redis.url, namespace: 'batching' }, clock);
     ({ engine } = testEngine(clock, undefined, store, 60_000));
     cache = new EntityCache(engine);
   });
@@ -58,6 +59,20 @@ const Users = entity<{ id: string }>('user', {
     await warmed(ids);
     expect(await counted(() => Promise.all(ids.map(find)))).toEqual({ get: 0, mget: 1 });
     expect(await counted(() => find('many:7'))).toEqual({ get: 1, mget: 0 });
+  });
+
+  it('is told what is to be told in one turn in one piece, because each piece is a system call', async () => {
+    // Redis knows the script by then.
+    await cache.invalidate(Users, 'told');
+    const { stream } = store['nodes'].only!.connection.client;
+    const socket = stream as unknown as Record<'_write' | '_writev', (...args: unknown[]) => void>;
+    let pieces = 0;
+    for (const method of ['_write', '_writev'] as const) {
+      const write = socket[method].bind(socket);
+      socket[method] = (...args) => (pieces++, write(...args));
+    }
+    await Promise.all(Array.from({ length: 20 }, (_, i) => cache.invalidate(Users, `told:${i}`)));
+    expect(pieces).toBe(1);
   });
 
   it('is asked once for a key that many want in one turn, and again for who comes later', async () => {

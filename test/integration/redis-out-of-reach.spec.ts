@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { inspect } from 'node:util';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import type { RedisSource } from '../../lib/connection/redis-source.js';
@@ -28,6 +29,11 @@ describe('a check of a Redis that is out of reach', () => {
     const said = `what answers at ${at} is no Redis. Fix: see whether this is the port of Redis; if Redis talks TLS there, write rediss:// instead of redis://.`;
     expect(await told({ url: `redis://shop:s3cret@${at}` })).toBe(said);
     expect(await told({ nodes: [`redis://shop:s3cret@${at}`] })).toBe(said);
+    const strict = new RedisStore({ url: `redis://shop:s3cret@${at}`, startWithout: false });
+    const refusal = await strict.check().catch((error: unknown) => error);
+    await strict.close();
+    expect(String(refusal)).toMatch(`Redis is out of reach: what answers at ${at} is no Redis. `);
+    expect(inspect(refusal, { depth: 9 })).not.toContain('s3cret');
     expect(await told({ url: `rediss://shop:s3cret@${at}` })).toMatch(
       `no TLS could be agreed upon with ${at} (`,
     );

@@ -73,7 +73,11 @@ afterAll(async () => {
   it('is out of reach while no sentinel is there', async () => {
     const nobody = { sentinels: ['redis://127.0.0.1:1'], name: 'nobody' };
     const store = new RedisStore(nobody);
-    expect(await store.check()).toBe('out of reach');
+    expect(await store.check()).toMatchObject({
+      outOfReach: expect.stringMatching(
+        /^no primary 'nobody' of the sentinels 127\.0\.0\.1:1 was found \(.*\)\. Fix: see whether the sentinels run/,
+      ),
+    });
     await expect(store.read(USER)).rejects.toThrow();
     await store.close();
     const strict = new RedisStore({ ...nobody, startWithout: false });
@@ -85,7 +89,7 @@ afterAll(async () => {
     const store = new RedisStore(source());
     try {
       for (const sentinel of watched.sentinels) await sentinel.kill();
-      expect(await store.check()).toBe('out of reach');
+      expect(await store.check()).toMatchObject({ outOfReach: expect.any(String) });
       for (const sentinel of watched.sentinels) await sentinel.restart();
       await until('it is used', () =>
         store.invalidate(USER).then(

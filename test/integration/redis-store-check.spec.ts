@@ -50,8 +50,8 @@ const TERMS = { leaseMs: LONG_MS, staleForMs: 0, staleOnErrorMs: 0, newerThan: 0
 
   it('finds nothing missing for a user who has what it asks for', async () => {
     const poor = await user('poor');
-    const message = await poor.check().catch((error: Error) => error.message);
-    const [, rights] = /lacks of (.+), with ACL SETUSER/.exec(String(message))!;
+    const message = await poor.check().then(String, (error: Error) => error.message);
+    const [, rights] = /lacks of (.+), with ACL SETUSER/.exec(message)!;
     await (await user('modest', ...rights!.split(' '))).check();
     const store = await user('modest2', ...rights!.split(' '));
     const lease = await store.claim(USER, LONG_MS);

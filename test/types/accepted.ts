@@ -67,6 +67,7 @@ import {
   type JournalStatus,
   type Lease,
   type LeaseAnswer,
+  type CheckOutcome,
   type LeaseTerms,
   type LogAnswer,
   type LogListener,
@@ -74,6 +75,7 @@ import {
   type LogPosition,
   type LedgerVerdict,
   type Lock,
+  type LockAttempt,
   type Mutation,
   type Receipt,
   type RemoveMutation,
@@ -721,6 +723,9 @@ export class OwnLog extends InvalidationLog {
 }
 export class OwnStore extends CacheStore {
   override readonly log = new OwnLog();
+  override async check(): Promise<CheckOutcome> {
+    return { outOfReach: 'it sleeps. Fix: wake it.' };
+  }
   now(): number {
     return 0;
   }
@@ -743,8 +748,9 @@ export class OwnStore extends CacheStore {
 }
 export const ownStore: StoreDefinition = {
   deadlineMs: 100,
-  open: ({ namespace, clock }: StoreParts) => {
+  open: ({ namespace, clock, onRefused }: StoreParts) => {
     console.log(namespace, clock.monotonic());
+    onRefused(new Error('it is full. Fix: empty it.'));
     return new OwnStore();
   },
 };
@@ -804,6 +810,12 @@ export class WithLocks {
       patience: '1s',
       signal: AbortSignal.timeout(5_000),
     });
+  }
+}
+
+export abstract class OwnLock extends DistributedLock {
+  protected override async attempt(): Promise<LockAttempt> {
+    return { trouble: { problem: 'it is away', fix: 'wait.' } };
   }
 }
 

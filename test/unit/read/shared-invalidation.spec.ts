@@ -207,6 +207,38 @@ describe('an invalidation on its way', () => {
     expect(await Promise.all([before, after])).toEqual(['new', 'new']);
   });
 
+  it.each(Array.from({ length: 12 }, (_, ticks) => ticks))(
+    'of which the store could not be told lets no value back into its own process that is read %i ticks later',
+    async (ticks) => {
+      const { processes } = fleet(2);
+      const [first, second] = processes;
+      await second!.read(Texts, 'a', async () => 'old');
+      const refused = deferred<void>();
+      first!.way.invalidate = () => refused.promise;
+      const outcome = first!.invalidate(Texts, 'a');
+      refused.reject(new Error('connection reset'));
+      for (let tick = 0; tick < ticks; tick++) await Promise.resolve();
+      const meanwhile = first!.read(Texts, 'a', async () => 'new');
+      expect(await outcome).toBe('pending');
+      await meanwhile;
+      expect(await first!.read(Texts, 'a', async () => 'new')).toBe('new');
+    },
+  );
+
+  it('of nobody knows what lets no value back into its own process that is read just now', async () => {
+    const { processes } = fleet(2);
+    const [first, second] = processes;
+    const { engine, way, read } = first!;
+    await second!.read(Texts, 'a', async () => 'old');
+    way.has('answered late', ['read']);
+    const before = read(Texts, 'a', source());
+    await settled();
+    engine.invalidator.doubt(engine.entities.stateOf(Texts));
+    await way.deliver();
+    expect(await before).toBe('old');
+    expect(await read(Texts, 'a', async () => 'new')).toBe('new');
+  });
+
   it('of one key keeps no other one from being copied', async () => {
     const { processes } = fleet(2);
     const [first, second] = processes;

@@ -71,6 +71,35 @@ describe('a key that is missing', () => {
   });
 });
 
+describe('what another process was allowed to load', () => {
+  const slowly = async () => {
+    const test = fleet(2);
+    const slow = deferred<string>();
+    const call = test.processes[0]!.read(Stocks, 'a', () => slow.promise);
+    await settled();
+    test.clock.advance(2_000);
+    slow.resolve('loaded');
+    await call;
+    await settled();
+    return test;
+  };
+
+  it('is as old as its load, however long that took', async () => {
+    const { processes } = await slowly();
+    const hits = await told('hit', () => processes[1]!.read(Stocks, 'a', source()));
+    expect(hits.map(({ ageMs }) => ageMs)).toEqual([2_000]);
+  });
+
+  it('is in the store until it is of no use to anybody, and no longer', async () => {
+    const { clock, store } = await slowly();
+    const entry = { entity: 'stock', id: 'a' };
+    clock.advance(7_999);
+    expect(await store.read(entry)).toBeDefined();
+    clock.advance(1);
+    expect(await store.read(entry)).toBeUndefined();
+  });
+});
+
 describe('a process whose load does not come to an end', () => {
   it('is followed by another one when its lease is over, for it may be dead', async () => {
     const { processes, pass } = fleet(3);
@@ -90,6 +119,22 @@ describe('a process whose load does not come to an end', () => {
     expect(await Promise.all(calls)).toEqual([1, 1]);
     expect(load.runs).toBe(1);
     expect(await second!.read(Stocks, 'a', load)).toBe(1);
+  });
+
+  it('is not followed by all others at once: each asks at a moment of its own', async () => {
+    const { clock, processes, pass } = fleet(2);
+    const [dead, second] = processes;
+    dead!.engine.background.after = () => () => undefined;
+    void dead!.read(Stocks, 'a', () => deferred().promise);
+    await pass(2_500);
+    const load = source();
+    clock.chance = 0.9;
+    const call = second!.read(Stocks, 'a', load);
+    // Up to 50 milliseconds after the end of the lease.
+    await pass(1_044);
+    expect(load.runs).toBe(0);
+    await pass(1);
+    expect(await call).toBe(1);
   });
 
   it('is waited for by all callers of a process together, however long its loadTimeout is over', async () => {

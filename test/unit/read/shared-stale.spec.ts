@@ -93,6 +93,19 @@ describe('a value that is stale and may be served', () => {
     expect(load.runs).toBe(0);
   });
 
+  it('is not loaded behind its callers past another process that is slow to load it', async () => {
+    const { clock, processes, pass } = fleet(2);
+    const [first, second] = processes;
+    await first!.read(Feeds, 'a', async () => 'old');
+    clock.advance(10_000);
+    void first!.read(Feeds, 'a', () => deferred().promise);
+    await settled();
+    const load = source();
+    expect(await second!.read(Feeds, 'a', load)).toBe('old');
+    await pass(2_000);
+    expect([load.runs, second!.engine.background.size]).toEqual([0, 0]);
+  });
+
   it('has who accepts nothing stale wait for the load of another process once, also where he joins one behind somebody', async () => {
     const { clock, processes, pass } = fleet(2);
     const [first, second] = processes;

@@ -61,6 +61,12 @@ class Service {
     return text;
   }
 
+  /** Reads what it writes. */
+  @WriteThrough(Users, (id: string) => id)
+  async append(id: string, text: string): Promise<string> {
+    return `${await this.find(id)} ${text}`;
+  }
+
   @Invalidates(Notes, (id: string) => id)
   async rename(_id: string): Promise<string> {
     if (this.error !== undefined) throw this.error;
@@ -231,6 +237,43 @@ describe('@WriteThrough', () => {
     await first!.way.deliver();
     expect(await before).toBe('old');
     expect(await first!.read(Texts, 'a', source())).toBe('new');
+  });
+
+  it('has nobody of its own process join a load that began before it, though what it stored is out of reach', async () => {
+    const { processes, hosts } = services(1);
+    const [first] = processes;
+    const slow = deferred<string>();
+    const before = first!.read(Users, 'a', () => slow.promise);
+    await settled();
+    expect(await hosts[0]!.save('a', 'new')).toBe('new');
+    first!.way.has('rejected', ['read']);
+    const after = first!.read(Users, 'a', async () => 'new');
+    await settled();
+    slow.resolve('old');
+    expect(await Promise.all([before, after])).toEqual(['old', 'new']);
+  });
+
+  it('leaves its own process no copy that is older than what it wrote, though an invalidation is on its way', async () => {
+    const { processes, hosts } = services(1);
+    const [first] = processes;
+    first!.way.has('answered late', ['invalidate']);
+    const outcome = first!.invalidate(Texts, 'a');
+    // Loaded past the store, and kept here.
+    first!.way.has('rejected', ['read']);
+    await first!.read(Texts, 'a', async () => 'old');
+    expect(await first!.peek(Texts, 'a')).toBe('old');
+    first!.way.recovers();
+    await hosts[0]!.saveText('a', 'new');
+    expect(await first!.read(Texts, 'a', async () => 'new')).toBe('new');
+    await first!.way.deliver();
+    expect(await outcome).toBe('acknowledged');
+  });
+
+  it('reads its own key from the source, and does not wait for itself', async () => {
+    const { clock, hosts } = services(1);
+    expect(await hosts[0]!.append('a', 'more')).toBe('loaded more');
+    expect(hosts[0]!.loads).toEqual(['a']);
+    expect(clock.monotonic()).toBe(1_000);
   });
 
   it('is not kept by its own process where that invalidates before the store has answered', async () => {
