@@ -25,7 +25,7 @@ export function checkOptions(
     const name = place.path === '' ? 'what is declared' : `\`${place.path.slice(0, -1)}\``;
     faults.push({
       code: 'CACHE_OPTION_INVALID',
-      problem: `${name} ${place.path === '' ? 'for' : 'of'} ${place.owner} must be an object of options, got ${showNoText(given)}.`,
+      problem: `${name} ${place.path === '' ? 'for' : 'of'} ${place.owner} must be an object of options, got ${show(given)}.`,
       at: place.at,
       fix: `write { ${firstOf(options)} }.`,
     });
