@@ -1,11 +1,13 @@
-import type { LogAnswer, LogMessage, LogPosition } from '../store/invalidation-log.js';
 import type { GuardedLog } from '../store/guarded-log.js';
+import type { LogAnswer, LogMessage, LogPosition } from '../store/invalidation-log.js';
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
 import type { Copies } from './copies.js';
 
-/** An answer that says that something is missing is asked for again at once, but not for ever. */
-const MOST_REPAIRS_IN_A_ROW = 10;
+/** What somebody says may make this process ask, but not more often than that between two ticks. */
+const MOST_POLLS_A_TICK = 20;
+/** So many answers in a row that did not come, and it is told that there are none. */
+const MOST_FAILURES = 5;
 
 /**
  * Follows the log of a store, so that the copies which this process has of its entries are known to be current.
@@ -18,12 +20,16 @@ export class Bus {
   private heard: LogPosition | undefined;
   private polling = false;
   private pollAgain = false;
-  private repairs = 0;
+  /** Since the last tick. */
+  private polls = 0;
+  private failures = 0;
   private stop: (() => void) | undefined;
   private closed = false;
 
   constructor(
     private readonly log: GuardedLog,
+    /** Names this process among those that write the log. */
+    private readonly writer: string,
     private readonly copies: Copies,
     private readonly clock: Clock,
     private readonly background: Background,
@@ -34,12 +40,20 @@ export class Bus {
       onMessage: (message) => this.hear(message),
       onListening: () => this.poll(),
     });
-    this.poll();
+    this.tick();
   }
 
   close(): void {
     this.closed = true;
     this.stop?.();
+  }
+
+  /** From one question to the next, however long an answer takes. */
+  private tick(): void {
+    if (this.closed) return;
+    this.polls = 0;
+    this.stop = this.background.after(this.copies.pollMs, () => this.tick());
+    this.poll();
   }
 
   private hear(message: LogMessage): void {
@@ -54,42 +68,47 @@ export class Bus {
   private apply(message: LogMessage): void {
     this.heard = message;
     // This process has done it before it told the others.
-    if (message.writer !== this.log.writer) this.copies.forget(message.entries);
+    if (message.writer !== this.writer) this.copies.forget(message.entries);
   }
 
   /** Now, or as soon as the answer that is under way has come. */
   private poll(): void {
-    if (this.closed) return;
     if (this.polling) {
       this.pollAgain = true;
       return;
     }
-    this.stop?.();
+    if (this.closed || this.polls >= MOST_POLLS_A_TICK) return;
+    this.polls++;
     this.polling = true;
-    const askedAt = this.clock.monotonic();
+    const [askedAt, { heard }] = [this.clock.monotonic(), this];
     this.log
-      .poll(this.heard)
+      .poll(heard)
       .then(
-        (answer) => this.learn(answer, askedAt),
-        // Not renewed: after a while the copies are not used.
-        () => (this.pollAgain = false),
+        (answer) => {
+          this.failures = 0;
+          this.learn(answer, askedAt, heard);
+        },
+        () => this.failed(),
       )
-      .finally(() => this.rest());
+      .finally(() => {
+        this.polling = false;
+        const { pollAgain } = this;
+        this.pollAgain = false;
+        if (pollAgain) this.poll();
+      });
   }
 
-  private rest(): void {
-    this.polling = false;
-    if (this.closed) return;
-    const again = this.pollAgain && ++this.repairs <= MOST_REPAIRS_IN_A_ROW;
+  /** Not renewed: after a while the copies are not used. */
+  private failed(): void {
     this.pollAgain = false;
-    if (again) return this.poll();
-    this.repairs = 0;
-    this.stop = this.background.after(this.copies.pollMs, () => this.poll());
+    if (++this.failures === MOST_FAILURES) this.copies.unheard();
   }
 
-  private learn({ end, missed }: LogAnswer, askedAt: number): void {
+  private learn({ end, missed }: LogAnswer, askedAt: number, asked: LogPosition | undefined): void {
     const { heard } = this;
-    if (heard?.epoch !== end.epoch) return this.begin(end);
+    if (heard === undefined || heard.epoch !== end.epoch) return this.begin(end);
+    // It ended later when it was asked: something is lost that should have ended its epoch.
+    if (asked !== undefined && end.seq < asked.seq) return this.begin(end);
     // Messages may have come while the answer was on its way.
     if (end.seq <= heard.seq) return this.copies.renew(askedAt);
     this.pollAgain = true;

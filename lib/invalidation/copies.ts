@@ -63,6 +63,18 @@ export class Copies {
     }
   }
 
+  /** Nobody says whether they are current: they are not used from some moment on. */
+  unheard(): void {
+    for (const entity of this.states.keys()) {
+      this.events.fault(
+        'CACHE_STORE_OUT_OF_REACH',
+        entity,
+        `The store '${this.store}' does not say what others change: this process uses no copies of '${entity}' until it does.`,
+        undefined,
+      );
+    }
+  }
+
   /** At `askedAt`, or later, nothing was missing. */
   renew(askedAt: number): void {
     for (const state of this.states.values()) state.renewCopies(askedAt);

@@ -5,6 +5,7 @@ import type { EventSource, Trace } from '../events/event-source.js';
 import { channels } from '../events/events.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { TagTable } from '../store/tag-table.js';
+import { UntoldError } from './announcements.js';
 import type { PendingInvalidations } from './pending-invalidations.js';
 
 /**
@@ -59,8 +60,9 @@ export class Invalidator {
     try {
       await state.remote!.invalidate(id, atLeast);
       return 'acknowledged';
-    } catch {
-      const isToldAgain = this.pending.add(state, id, atLeast);
+    } catch (error) {
+      // The store has it, and the others are told again by who tells them.
+      const isToldAgain = error instanceof UntoldError || this.pending.add(state, id, atLeast);
       const { entity, store } = state.policy;
       const from = isToldAgain
         ? 'It is told again until it has heard; other processes may serve the old value until then, at most for its ttl.'

@@ -2,6 +2,7 @@ import type { Comparable } from '../entry/version.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
+import { UntoldError } from './announcements.js';
 
 const RETRY_MS = 500;
 /** So many at a time are sent again. */
@@ -98,8 +99,8 @@ export class PendingInvalidations {
     const name = nameOf(state, id);
     const isLast = () => this.pending.get(name) === pending;
     try {
-      if (now < until && atLeast !== undefined) await state.remote!.invalidate(id, atLeast);
-      if (now < until && all) await state.remote!.invalidate(id);
+      if (now < until && atLeast !== undefined) await this.tell(state, id, atLeast);
+      if (now < until && all) await this.tell(state, id);
     } catch {
       // To the end of the line: those of another store, which may be back, have their turn.
       if (isLast()) {
@@ -108,10 +109,21 @@ export class PendingInvalidations {
       }
       return;
     }
+    this.forget(pending, name);
+  }
+
+  /** The others are told again by who tells them. */
+  private async tell({ remote }: EntityState, id: string, atLeast?: Comparable): Promise<void> {
+    await remote!.invalidate(id, atLeast).catch((error: unknown) => {
+      if (!(error instanceof UntoldError)) throw error;
+    });
+  }
+
+  private forget(pending: Pending, name: string): void {
     // Asked for once more meanwhile: that one may not have arrived.
-    if (!isLast()) return;
+    if (this.pending.get(name) !== pending) return;
     this.pending.delete(name);
-    state.remote!.quarantined.delete(id);
+    pending.state.remote!.quarantined.delete(pending.id);
   }
 }
 

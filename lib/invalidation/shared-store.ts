@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Singleflight } from '../coordination/singleflight.js';
 import type { EventSource } from '../events/event-source.js';
 import type { EntryName } from '../store/entry-name.js';
@@ -26,8 +27,9 @@ export class SharedStore {
     const { log } = store;
     this.copies = new Copies(name, flights, events);
     if (log === undefined) return;
-    this.announcements = new Announcements(log);
-    this.bus = new Bus(log, this.copies, clock, background);
+    const writer = randomUUID();
+    this.announcements = new Announcements(log, writer, background);
+    this.bus = new Bus(log, writer, this.copies, clock, background);
   }
 
   /** The entries of an entity are kept here from now on. */
@@ -42,9 +44,10 @@ export class SharedStore {
     if (this.copies.size === 1) this.bus?.open();
   }
 
-  /** Nothing is asked by itself from now on. */
-  end(): void {
+  /** Nothing is asked by itself from now on. What others do not know yet they are told once more. */
+  async end(): Promise<void> {
     this.bus?.close();
+    await this.announcements?.end();
   }
 
   close(): Promise<void> {

@@ -216,11 +216,12 @@ export class Engine {
   /** Calls pass through from now on; resolves when the loads under way have ended and no timer is left. */
   async close(): Promise<void> {
     this.closed = true;
-    for (const store of this.shared.values()) store.end();
     for (const behind of this.behind.values()) behind.close();
     // Poisoned, so that a load which ends during the drain does not fill a table again.
     for (const { policy } of this.entities.close()) this.flights.poison(policy.entity);
-    for (const [entity, count] of await this.pending.end()) {
+    const left = await this.pending.end();
+    await Promise.all([...new Set(this.shared.values())].map((store) => store.end()));
+    for (const [entity, count] of left) {
       const message = `${count} entries of '${entity}' were invalidated, and their store could not be told before the application ended: other processes may serve the old values for their ttl.`;
       this.events.fault('CACHE_INVALIDATION_PENDING', entity, message, undefined);
     }

@@ -52,6 +52,8 @@ export class Freshness {
     // Nobody knows whether such a copy is current: it is for who would have something stale rather than an error.
     const isUnknown = !held && now >= state.usableUntil;
     if (isUnknown && state.staleOnErrorMs <= state.staleForMs) return undefined;
+    // What the store says is not there is not there.
+    if (isUnknown && held === undefined) return undefined;
     // Who accepts something stale in ordinary times accepts in trouble what everybody does.
     const asked = accepted(context, state) ?? state.staleOnErrorMs;
     const staleForMs = asked > 0 ? Math.max(asked, state.staleOnErrorMs) : asked;

@@ -8,11 +8,9 @@ export class Breaker {
   private failures = 0;
   private probeAt = 0;
 
-  constructor(private readonly mostFailures = MOST_FAILURES) {}
-
   /** One call goes through now and then while it is out of reach, to see whether it still is. */
   admits(now: number): boolean {
-    if (this.failures < this.mostFailures) return true;
+    if (this.failures < MOST_FAILURES) return true;
     if (now < this.probeAt) return false;
     this.probeAt = now + PROBE_MS;
     return true;
@@ -20,7 +18,7 @@ export class Breaker {
 
   failed(now: number): void {
     this.failures++;
-    if (this.failures === this.mostFailures) this.probeAt = now + PROBE_MS;
+    if (this.failures === MOST_FAILURES) this.probeAt = now + PROBE_MS;
   }
 
   answered(): void {

@@ -54,7 +54,7 @@ export class GuardedStore {
   private timer: (() => void) | undefined;
   private readonly places = new Map<string, Place>();
   /** Who may not write the log may still read the store: what happens there does not count. */
-  private readonly ofLog = { breaker: new Breaker(Infinity) };
+  private readonly ofLog = { breaker: new Breaker() };
   private closed = false;
 
   constructor(
@@ -67,7 +67,11 @@ export class GuardedStore {
   /** Where processes tell each other what has changed, if they do. */
   get log(): GuardedLog | undefined {
     const { log } = this.store;
-    return log && new GuardedLog(log, (ask) => this.within(this.ofLog, ask));
+    if (log === undefined) return undefined;
+    return new GuardedLog(log, (ask, mostMs = Infinity) => {
+      const since = this.clock.monotonic() - Math.max(0, this.deadlineMs - mostMs);
+      return this.within(this.ofLog, ask, { since });
+    });
   }
 
   /** In the store's own time. */

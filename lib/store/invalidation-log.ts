@@ -12,7 +12,7 @@ export interface LogPosition {
 
 /** Entries that were invalidated or written. */
 export interface LogMessage extends LogPosition {
-  /** As {@link InvalidationLog.writer} of who appended it. */
+  /** As it was given by who appended it. */
   readonly writer: string;
   readonly entries: readonly EntryName[];
 }
@@ -33,11 +33,8 @@ export interface LogListener {
 
 /** Tells all processes that share a store which of its entries have changed. */
 export abstract class InvalidationLog {
-  /** Names this process, as no other is named. */
-  abstract readonly writer: string;
-
-  /** When it resolves, nobody who asks for the end gets one that is before these entries, or he gets another epoch. */
-  abstract append(entries: readonly EntryName[]): Promise<void>;
+  /** `writer`: names who appends it, at most 64 characters without a space. When it resolves, nobody who asks for the end gets one that is before these entries, or he gets another epoch. */
+  abstract append(entries: readonly EntryName[], writer: string): Promise<void>;
 
   /**
    * Where the log ends, and what was missed. A log that could go on elsewhere without this one's knowledge gives no

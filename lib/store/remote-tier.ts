@@ -183,14 +183,14 @@ export class RemoteTier {
     return this.store.fill(lease, stored, Math.max(1, this.usefulMs - gone));
   }
 
-  /** The same with what was written. Where others could not be told, it rejects, and has to be invalidated. */
+  /** The same with what was written, of which others have to hear. They are told again, if they could not be. */
   async fillWritten(
     lease: Lease,
     record: CacheRecord,
     keep: () => void,
   ): Promise<FillOutcome | 'too large'> {
     const outcome = await this.fill(lease, record, keep);
-    if (outcome === 'stored') await this.announce?.(lease.entry);
+    if (outcome === 'stored') await this.announce?.(lease.entry).catch(() => undefined);
     return outcome;
   }
 
@@ -208,19 +208,24 @@ export class RemoteTier {
     return this.store.fail(lease, coolDownMs);
   }
 
-  /** Where it fails, the entry is quarantined: who calls has to see to it that the store hears of it. */
+  /**
+   * Where it fails, the entry is quarantined: who calls has to see to it that the store hears of it. Not so where only
+   * others could not be told.
+   *
+   * @throws what `announce` throws, and whatever the store does
+   */
   invalidate(id: string, atLeast?: Comparable): Promise<void> {
     const below = atLeast === undefined ? undefined : { atLeast, keepMs: this.keepMs };
     return this.looks.change(id, async () => {
       try {
         await this.store.invalidate(this.name(id), below);
-        // After that: who reads again because he was told must not get what was there before.
-        await this.announce?.(this.name(id));
       } catch (error) {
         // At once: who asks in the same turn must not get it either.
         this.quarantined.add(id);
         throw error;
       }
+      // After that: who reads again because he was told must not get what was there before.
+      await this.announce?.(this.name(id));
     });
   }
 

@@ -56,8 +56,8 @@ export class Writer {
       return this.invalidate(state, id, trace);
     }
     if (state.remote !== undefined) {
-      return this.share(write, id, value, said).then((shared) =>
-        shared ? undefined : this.invalidate(state, id, trace),
+      return this.share(write, id, value, said).then((stored) =>
+        stored === 'yes' ? undefined : this.invalidate(state, id, trace),
       );
     }
     // Loads under way may have read before the write: they are not stored, and nobody joins them.
@@ -111,18 +111,20 @@ export class Writer {
     const lease = await remote.claim(id).catch(() => undefined);
     if (lease === undefined) return;
     const write = { state, begun, claimed: Promise.resolve(lease) };
-    const isShared = await this.share(write, id, value, said);
+    const stored = await this.share(write, id, value, said);
+    // It may be there, and nobody has told those who have copies.
+    if (stored === 'unknown') await this.invalidate(state, id, begun.trace);
     // Others who ask for the entry need not wait for what does not come.
-    if (!isShared) await remote.fail(lease, 0).catch(() => undefined);
+    else if (stored === 'no') await remote.fail(lease, 0).catch(() => undefined);
   }
 
-  /** Stores the value where others see it. False if it is not there: another write came between, or nobody answered. */
+  /** Stores the value where others see it, unless another write came between. Unknown where nobody answered. */
   private async share(
     { state, begun, claimed }: Omit<Write, 'ticket'>,
     id: string,
     value: unknown,
     said: Said | undefined,
-  ): Promise<boolean> {
+  ): Promise<'yes' | 'no' | 'unknown'> {
     const remote = state.remote!;
     const lease = await claimed;
     let stored: ReturnType<SharedCopy['store']>;
@@ -140,7 +142,8 @@ export class Writer {
       state.table.delete(id);
       this.keeper.keep(origin, value);
     }
-    return (await stored?.catch(() => undefined)) === 'stored';
+    const outcome = await stored?.catch(() => 'unknown' as const);
+    return outcome === 'stored' ? 'yes' : outcome === 'unknown' ? outcome : 'no';
   }
 
   private async invalidate(state: EntityState, id: string, trace?: Trace): Promise<void> {

@@ -39,7 +39,7 @@ const named = (id: string) => ({ entity: 'user', id });
 
   it('begins a new epoch when its server has another history than before, whatever it has of it', async () => {
     const log = open();
-    await log.append([named('a')]);
+    await log.append([named('a')], 'me');
     const { end } = await log.poll(undefined);
     // As a replica does that becomes primary.
     await admin.call('REPLICAOF', '127.0.0.1', '1');
@@ -66,7 +66,7 @@ const named = (id: string) => ({ entity: 'user', id });
       redis.cli(...begin);
       try {
         await expect(log.poll(end)).rejects.toThrow();
-        await expect(log.append([named('a')])).rejects.toThrow();
+        await expect(log.append([named('a')], 'me')).rejects.toThrow();
       } finally {
         redis.cli(...over);
       }
@@ -78,16 +78,40 @@ const named = (id: string) => ({ entity: 'user', id });
     const { end } = await log.poll(undefined);
     redis.cli('CONFIG', 'SET', 'maxmemory', '1');
     try {
-      await log.append([named('a')]);
+      await log.append([named('a')], 'me');
       expect((await log.poll(end)).missed).toHaveLength(1);
     } finally {
       redis.cli('CONFIG', 'SET', 'maxmemory', '0');
     }
   });
 
+  it('begins anew where something else lies in its place', async () => {
+    const log = open();
+    const { end } = await log.poll(undefined);
+    await admin.set(key(), 'x');
+    expect((await log.poll(end)).end.epoch).not.toBe(end.epoch);
+    await log.append([named('a')], 'me');
+  });
+
+  it('has nothing of what was in it in another history', async () => {
+    const log = open();
+    for (let i = 0; i < 3; i++) await log.append([named('a')], 'me');
+    await admin.call('REPLICAOF', '127.0.0.1', '1');
+    await admin.call('REPLICAOF', 'NO', 'ONE');
+    for (;;)
+      if (
+        await log.append([named('b')], 'me').then(
+          () => true,
+          () => false,
+        )
+      )
+        break;
+    expect(await admin.xlen(key(':m'))).toBe(1);
+  });
+
   it('is gone by itself, and has a bound', async () => {
     const log = open();
-    for (let i = 0; i < 20; i++) await log.append([named('a')]);
+    for (let i = 0; i < 20; i++) await log.append([named('a')], 'me');
     for (const name of ['', ':m']) {
       expect(await admin.pttl(key(name))).toBeGreaterThan(3_000_000);
     }
@@ -124,7 +148,7 @@ const named = (id: string) => ({ entity: 'user', id });
       while (times < 1) await new Promise((resolve) => setTimeout(resolve, 5));
       proxy.cut();
       while (times < 2) await new Promise((resolve) => setTimeout(resolve, 5));
-      await open().append([named('a')]);
+      await open().append([named('a')], 'me');
       while (heard.length < 1) await new Promise((resolve) => setTimeout(resolve, 5));
     } finally {
       await proxy.close();

@@ -43,7 +43,7 @@ function unreliable(way: LogWay, steps: Steps, random: () => number): LogWay {
     return answer;
   };
   const [append, poll] = [way.append.bind(way), way.poll.bind(way)];
-  way.append = (entries) => sent(() => append(entries));
+  way.append = (entries, writer) => sent(() => append(entries, writer));
   way.poll = (heard) => sent(() => poll(heard));
   way.isHeldUp = true;
   return way;

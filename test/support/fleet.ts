@@ -14,14 +14,19 @@ export async function settled(): Promise<void> {
 
 /** Processes that share a store, each with a way of its own to it. */
 /** `log`: where they tell each other what has changed. */
-export function fleet(size = 2, shared?: (clock: ManualClock) => CacheStore, log?: MemoryLog) {
+export function fleet(
+  size = 2,
+  shared?: (clock: ManualClock) => CacheStore,
+  log?: MemoryLog,
+  deadlineMs?: number,
+) {
   const clock = new ManualClock();
   const store = shared?.(clock) ?? new MemoryStore(clock);
   const processes = Array.from({ length: size }, () => {
     const way = new TroubledStore(store);
     const told = log?.way();
     way.log = told;
-    const test = testEngine(clock, undefined, way);
+    const test = testEngine(clock, undefined, way, deadlineMs);
     return { ...test, way, told: told!, cache: new EntityCache(test.engine) };
   });
   return {

@@ -709,8 +709,7 @@ export class SharedTwice {}
 export class SharedByFactory {}
 
 export class OwnLog extends InvalidationLog {
-  readonly writer = 'me';
-  async append(entries: readonly EntryName[]): Promise<void> {}
+  async append(entries: readonly EntryName[], writer: string): Promise<void> {}
   async poll(heard: LogPosition | undefined): Promise<LogAnswer> {
     const end: LogPosition = { epoch: 'a', seq: 1 };
     const message: LogMessage = { ...end, writer: 'you', entries: [{ entity: 'user', id: 'u1' }] };

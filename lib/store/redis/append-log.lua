@@ -4,7 +4,7 @@
 -- KEYS[1]  what is known of the log: epoch, history, seq. Expires.
 -- KEYS[2]  the latest messages, a stream. Expires.
 -- ARGV[1]  channel
--- ARGV[2]  writer, 22 characters
+-- ARGV[2]  who appends it
 -- ARGV[3]  the message
 -- ARGV[4]  a new epoch, 22 characters, in case there is none
 -- ARGV[5]  how many messages to keep, roughly

@@ -17,18 +17,15 @@ import type { StoreCommands } from './store-commands.js';
 const APPEND = new LuaScript('append-log', import.meta.url);
 const POLL = new LuaScript('poll-log', import.meta.url);
 
-/** Who has missed more drops what he has. */
-const MOST_KEPT = 10_000;
+/** Roughly: who has missed more drops what he has. */
+const MOST_KEPT = 1_000;
 /** Who was away for longer has nothing left that is current. */
 const KEPT_MS = 3_600_000;
-/** So many missed messages are told at a time; who misses more drops what he has. */
-const MOST_TOLD = 1_000;
 
 type Missed = [id: Buffer, fields: [w: Buffer, writer: Buffer, m: Buffer, entries: Buffer]];
 
 /** A stream that says what has changed, and a channel on which that is told at once. */
 export class RedisLog extends InvalidationLog {
-  override readonly writer = newToken();
   private subscription: Subscription | undefined;
 
   constructor(
@@ -39,11 +36,11 @@ export class RedisLog extends InvalidationLog {
     super();
   }
 
-  override async append(entries: readonly EntryName[]): Promise<void> {
+  override async append(entries: readonly EntryName[], writer: string): Promise<void> {
     await this.commands.run(
       APPEND,
       [this.keys.log, this.keys.logMessages],
-      [this.keys.logChannel, this.writer, encodeEntries(entries), newToken(), MOST_KEPT, KEPT_MS],
+      [this.keys.logChannel, writer, encodeEntries(entries), newToken(), MOST_KEPT, KEPT_MS],
     );
   }
 
@@ -55,7 +52,7 @@ export class RedisLog extends InvalidationLog {
     >(
       POLL,
       [this.keys.log, this.keys.logMessages],
-      [heard?.epoch ?? '', heard?.seq ?? 0, newToken(), MOST_TOLD, KEPT_MS],
+      [heard?.epoch ?? '', heard?.seq ?? 0, newToken(), 2 * MOST_KEPT, KEPT_MS],
     );
     const epoch = epochBytes.toString();
     const end = { epoch, seq: Number(seqBytes.toString()) };

@@ -38,6 +38,12 @@ export class MemoryLog {
     this.seq = Math.max(0, this.seq - lost);
   }
 
+  /** So many are lost, and nothing shows it. */
+  goBack(lost: number): void {
+    this.seq -= lost;
+    this.messages = this.messages.filter(({ seq }) => seq <= this.seq);
+  }
+
   append(writer: string, entries: readonly EntryName[]): void {
     const message = { epoch: this.epoch, seq: ++this.seq, writer, entries: [...entries] };
     this.messages.push(message);
@@ -53,7 +59,8 @@ export class MemoryLog {
 
 /** The way of one process to the log, where a test decides what happens on it. */
 export class LogWay extends InvalidationLog {
-  override readonly writer = randomUUID();
+  /** As which its process appends. */
+  writer = '';
   /** What becomes of what is asked. */
   answers: 'all' | 'none' = 'all';
   polls = 0;
@@ -83,7 +90,8 @@ export class LogWay extends InvalidationLog {
     this.listener?.onListening();
   }
 
-  override append(entries: readonly EntryName[]): Promise<void> {
+  override append(entries: readonly EntryName[], writer: string): Promise<void> {
+    this.writer = writer;
     if (this.answers === 'none') return Promise.reject(new Error('append: not connected'));
     this.log.append(this.writer, entries);
     return Promise.resolve();

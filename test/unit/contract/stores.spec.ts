@@ -143,6 +143,53 @@ describe('a contract that does not go with a store', () => {
   });
 });
 
+describe('a copy in the process, where processes tell each other of changes', () => {
+  const told = (contract: object) =>
+    resolvePolicy(
+      loose({ ...base, ...contract }),
+      'here',
+      undefined,
+      new Map([['default', { tells: true, leases: 'store' }]]),
+    ) as Policy;
+  const long = readThrough({ ttl: '1h', jitter: 0, loadTimeout: '3s' });
+  it.each([
+    { maxStaleness: { normal: '5s', incident: '1h' }, kept: 'store and process', leaseMs: 5_000 },
+    { maxStaleness: { normal: '2s', incident: '1h' }, kept: 'store and process', leaseMs: 5_000 },
+    { maxStaleness: { normal: '1999ms', incident: '1h' }, kept: 'store', leaseMs: 0 },
+    { maxStaleness: '1h', kept: 'store and process', leaseMs: Infinity },
+  ])('may be used for $leaseMs ms where $maxStaleness is promised', (one) => {
+    const { keptIn, copyLeaseMs } = told({ maxStaleness: one.maxStaleness, read: long });
+    expect([keptIn, copyLeaseMs]).toEqual([one.kept, one.leaseMs]);
+  });
+
+  it('is used for no longer than is promised for incidents', () => {
+    const read = readThrough({ ttl: '4s', jitter: 0, loadTimeout: '1s' });
+    const policy = told({ maxStaleness: { normal: '3s', incident: '4s' }, read });
+    expect(policy.copyLeaseMs).toBe(4_000);
+  });
+
+  it('is not kept for who prefers an error', () => {
+    const maxStaleness = { normal: '5s', incident: '1h' };
+    expect(told({ maxStaleness, read: long, prefer: 'error' }).keptIn).toBe('store');
+  });
+
+  it.each([
+    { loadTimeout: '3s', ms: 5_000 },
+    { loadTimeout: '8s', ms: 8_000 },
+  ] as const)('is as old as its lease or a load of $loadTimeout that is joined', (one) => {
+    const read = readThrough({ ttl: '1h', jitter: 0, loadTimeout: one.loadTimeout });
+    const rows = worstStaleness(told({ maxStaleness: { normal: '5s', incident: '1h' }, read }));
+    expect(Object.fromEntries(rows.map(({ mode, ms }) => [mode, ms]))).toEqual({
+      'changed here': 0,
+      'changed elsewhere': 2_000,
+      'nothing is heard': one.ms,
+      'writer dies': 3_600_000,
+      'store fails over': 3_600_000,
+      'store out of reach': 3_600_000,
+    });
+  });
+});
+
 describe('the worst case where processes share entries', () => {
   const modes = (contract: object) =>
     Object.fromEntries(worstStaleness(policyOf(contract)).map(({ mode, ms }) => [mode, ms]));
