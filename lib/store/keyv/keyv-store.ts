@@ -65,8 +65,14 @@ export class KeyvStore extends CacheStore {
   }
 
   override async readAll(entries: readonly EntryName[]): Promise<(StoredEntry | undefined)[]> {
+    // Also before: what was in doubt when it was read may have been removed since.
+    const doubted = entries.map((entry) => this.places.isInDoubt(entry));
     const found = await this.keyv.read(entries.map((entry) => this.names.key(entry)));
-    return entries.map((entry, index) => this.decoded(found[index], entry));
+    return entries.map((entry, index) =>
+      doubted[index] || this.places.isInDoubt(entry)
+        ? undefined
+        : this.decoded(found[index], entry),
+    );
   }
 
   override lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
@@ -89,11 +95,9 @@ export class KeyvStore extends CacheStore {
         const isOlder = await this.isOlder(entry, place, stored.version);
         if (place.heldUnder(token) === undefined) return 'voided';
         if (isOlder) return 'older version';
-        const key = this.names.key(entry);
-        // 0 means for ever to a Keyv.
-        if (keepMs <= 0) await this.keyv.remove(key);
-        else await this.keyv.write(key, text, Math.ceil(keepMs));
-        return 'stored';
+        // It would be removed with what is late, or be replaced by it.
+        if (this.places.isInDoubt(entry)) return 'voided';
+        return (await this.put(entry, text, keepMs)) ? 'stored' : 'voided';
       } finally {
         place.heldUnder(token)?.end();
       }
@@ -135,6 +139,23 @@ export class KeyvStore extends CacheStore {
     this.leases.close();
     this.keyv.leave();
     await this.locks.close();
+  }
+
+  /** False: it took so long that others went on meanwhile. */
+  private async put(entry: EntryName, text: string, keepMs: number): Promise<boolean> {
+    const key = this.names.key(entry);
+    const remove = () => this.keyv.remove(key);
+    if (keepMs <= 0) {
+      // 0 means for ever to a Keyv.
+      await remove();
+      return true;
+    }
+    const place = this.places.of(entry);
+    return place.writes.run(
+      () => this.keyv.write(key, text, Math.ceil(keepMs)),
+      this.monotonic() + keepMs,
+      () => place.inTurn(this.monotonic, remove),
+    );
   }
 
   /** Where one of two has no version there is nothing to compare. */

@@ -4,6 +4,7 @@ import { MemoryLock } from '../../../lib/coordination/memory-lock.js';
 import type { EntryName } from '../../../lib/store/cache-store.js';
 import type { KeyvStore } from '../../../lib/store/keyv/keyv-store.js';
 import { bytes, Subject, USER, watched } from '../../conformance/store/subject.js';
+import { deferred } from '../../support/engine.js';
 import { KeyvTable, TroubledKeyv, TroubledKeyvOfMany } from '../../support/keyv-adapters.js';
 import { KeyvTime } from '../../support/keyv-time.js';
 
@@ -166,6 +167,100 @@ describe('a store on a Keyv', () => {
     await Promise.all([filled, removed]);
     expect(order).toEqual(['set', 'delete']);
     expect(await at.store.read(USER)).toBeUndefined();
+  });
+
+  describe('whose write takes so long that others go on without it', () => {
+    /** A table whose first write comes when the test says, and whether removing works. */
+    class Late extends KeyvTable {
+      arrive!: () => void;
+      isFirst = true;
+      canRemove = true;
+      override async set(key: string, value: unknown): Promise<void> {
+        const { isFirst } = this;
+        this.isFirst = false;
+        if (isFirst) await new Promise<void>((resolve) => (this.arrive = resolve));
+        await super.set(key, value);
+      }
+      override delete(key: string): Promise<boolean> {
+        return this.canRemove ? super.delete(key) : Promise.reject(new Error('connection lost'));
+      }
+    }
+
+    /** Something old is on its way, and was invalidated. */
+    async function begun(lease = 9) {
+      const store = new Late();
+      const at = processes(new Keyv({ store }));
+      const filled = at.fill(await at.granted(at.store, { lease }));
+      await at.settle();
+      return { store, at, filled };
+    }
+
+    it('removes it when it comes after the invalidation', async () => {
+      const { store, at, filled } = await begun();
+      await at.advance(6);
+      await at.invalidate();
+      store.arrive();
+      expect(await filled).toBe('voided');
+      await at.settle();
+      expect(store.table.size).toBe(0);
+      await at.put();
+      expect(await at.store.read(USER)).toBeDefined();
+    });
+
+    it('stores nothing that it would replace, and trusts nothing that is there', async () => {
+      const { store, at, filled } = await begun();
+      await at.advance(6);
+      await at.invalidate();
+      expect(await at.fill(await at.granted())).toBe('voided');
+      store.canRemove = false;
+      store.arrive();
+      await filled;
+      await at.settle();
+      expect([store.table.size, await at.store.read(USER)]).toEqual([1, undefined]);
+      await at.granted();
+      // Until it is over by itself.
+      await at.advance(60);
+      store.canRemove = true;
+      const stored = await at.put();
+      expect(await at.store.read(USER)).toEqual(stored);
+    });
+
+    it('does not trust what was read before it was removed, and comes after', async () => {
+      const { store, at, filled } = await begun();
+      await at.advance(6);
+      await at.invalidate();
+      const [removing, answering] = [deferred<void>(), deferred<void>()];
+      const [get, remove] = [store.get.bind(store), store.delete.bind(store)];
+      store.delete = (key) => removing.promise.then(() => remove(key));
+      store.get = async (key) => {
+        const found = await get<never>(key);
+        await answering.promise;
+        return found;
+      };
+      store.arrive();
+      await filled;
+      const read = at.store.read(USER);
+      await at.settle();
+      removing.resolve();
+      await at.settle();
+      expect(store.table.size).toBe(0);
+      answering.resolve();
+      expect(await read).toBeUndefined();
+    });
+
+    it('does not forget it, however many other entries there are', async () => {
+      const { store, at, filled } = await begun(1);
+      await at.advance(2);
+      for (let i = 0; i < 20; i++)
+        await at.invalidate(undefined, at.store, { entity: 'other', id: `${i}` });
+      const removed = watched(at.invalidate());
+      await at.settle();
+      expect(removed.done).toBe(false);
+      store.arrive();
+      await filled;
+      await at.settle();
+      expect([removed.done, store.table.size]).toEqual([true, 0]);
+    });
   });
 
   it('does not wait for ever for what never gets an answer', async () => {
