@@ -2,6 +2,7 @@ import { Keyv } from 'keyv';
 import { DistributedLock, type Lock } from 'nestjs-cache-contract';
 import { MemoryLock } from '../../../lib/coordination/memory-lock.js';
 import type { EntryName } from '../../../lib/store/cache-store.js';
+import { EntryNames } from '../../../lib/store/keyv/entry-names.js';
 import type { KeyvStore } from '../../../lib/store/keyv/keyv-store.js';
 import { bytes, Subject, USER, watched } from '../../conformance/store/subject.js';
 import { deferred } from '../../support/engine.js';
@@ -140,6 +141,44 @@ describe('processes that share a Keyv and a lock', () => {
     for (const name of names)
       expect(Number(/^shop\/lease\/(\d+)$/.exec(name)![1])).toBeLessThan(2 ** 16);
     expect(names.size).toBeGreaterThan(1_900);
+  });
+});
+
+describe('two entries with one name of a lock', () => {
+  const names = new EntryNames('shop');
+  const inner = Array.from({ length: 2 ** 20 }, (_, i): EntryName => {
+    return { entity: 'item', id: `${i}` };
+  }).find((entry) => names.lock(entry) === names.lock(USER))!;
+
+  it('are loaded one within the other', async () => {
+    const at = processes();
+    const outer = await at.granted();
+    const lease = await at.granted(at.store, {}, inner);
+    expect([await at.fill(lease), await at.fill(outer)]).toEqual(['stored', 'stored']);
+    // And the lock is free again.
+    await at.granted(at.other, { newerThan: at.store.now(USER) });
+  });
+
+  it('wait both for another process that has it', async () => {
+    const at = processes();
+    await at.granted(at.other);
+    const both = [at.lease(at.store), at.lease(at.store, {}, inner)];
+    const [one, two] = await Promise.all(both);
+    expect([one?.outcome, two?.outcome]).toEqual(['held', 'held']);
+  });
+
+  it('are asked for as before where the lock was at fault', async () => {
+    let asked = 0;
+    class Broken extends DistributedLock {
+      override acquire(): Promise<Lock> {
+        asked++;
+        return Promise.reject(new Error('out of reach'));
+      }
+    }
+    const at = processes(new Keyv(), [new Broken(), time.lock]);
+    await at.granted();
+    await at.granted(at.store, {}, inner);
+    expect(asked).toBe(2);
   });
 });
 
