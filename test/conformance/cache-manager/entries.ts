@@ -1,4 +1,4 @@
-import { outcome, type Case } from './case.js';
+import { CONTRACT_TTL, outcome, type Case } from './case.js';
 
 const KEY_INVALID = 'rejects: CACHE_KEY_INVALID';
 
@@ -95,6 +95,28 @@ export const entries: readonly Case[] = [
       return [await cache.mdel(['a', 'c', 'x']), await cache.mget(['a', 'b', 'c'])];
     },
     gives: [true, [undefined, 'b', undefined]],
+  },
+  {
+    name: 'shows other processes what is set and deleted',
+    run: async ({ cache, other, advance }) => {
+      const keys = ['a', 'b'];
+      await cache.mset(keys.map((key) => ({ key, value: 'old' })));
+      const seen = [await other.mget(keys)];
+      await cache.set('a', 'new');
+      await cache.del('b');
+      seen.push(await other.mget(keys));
+      await advance(CONTRACT_TTL);
+      return [...seen, await other.get('b')];
+    },
+    gives: [['old', 'old'], ['new', undefined], undefined],
+    differs: {
+      gives: [[undefined, undefined], [undefined, undefined], undefined],
+      inStore: [['old', 'old'], ['old', 'old'], undefined],
+      what: '`set` and `del`, seen from another process on the same store',
+      theirs: 'are seen by its next call',
+      ours: 'may be seen later, at the latest after the `ttl` of the contract; by its next call with [a contract without copies](#where-processes-share-a-store)',
+      why: 'a process keeps a copy where `maxStaleness` bears one, and answers from it',
+    },
   },
   {
     name: 'clears',
