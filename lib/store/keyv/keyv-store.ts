@@ -1,4 +1,5 @@
 import type { Comparable } from '../../entry/version.js';
+import type { Clock } from '../../time/clock.js';
 import {
   CacheStore,
   type EntryName,
@@ -18,6 +19,9 @@ import type { Place } from './place.js';
 import { Places } from './places.js';
 import { decodeText, encodeText, MOST_CHARACTERS } from './stored-text.js';
 
+/** So long the start of an application waits for it. */
+const CHECK_WITHIN_MS = 1_000;
+
 /**
  * Entries in a Keyv. One process loads an entry at a time, under a lock.
  *
@@ -33,12 +37,14 @@ export class KeyvStore extends CacheStore {
   private readonly locks: FleetLocks;
   private readonly places: Places;
   private readonly leases: Leases;
+  private readonly clock: Clock;
   private readonly monotonic: () => number;
   private readonly onUnreadable: (entry: EntryName) => void;
 
   constructor(keyv: SharedKeyv, { namespace, clock, lock, onUnreadable }: StoreParts) {
     super();
     this.names = new EntryNames(namespace);
+    this.clock = clock;
     this.monotonic = () => clock.monotonic();
     this.keyv = new AttentiveKeyv(keyv, this.names.probe);
     this.locks = new FleetLocks(lock);
@@ -49,11 +55,16 @@ export class KeyvStore extends CacheStore {
     this.onUnreadable = onUnreadable;
   }
 
+  /** An adapter that has no connection may wait for one without end: the application starts without it. */
   override check(): Promise<'ready' | 'out of reach'> {
-    return this.keyv.answers().then(
-      () => 'ready',
-      () => 'out of reach',
-    );
+    return new Promise((resolve) => {
+      const outOfReach = () => resolve('out of reach');
+      const stop = this.clock.after(CHECK_WITHIN_MS, outOfReach);
+      this.keyv
+        .answers()
+        .then(() => resolve('ready'), outOfReach)
+        .finally(stop);
+    });
   }
 
   override now(): number {

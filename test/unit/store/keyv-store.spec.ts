@@ -426,6 +426,36 @@ describe.each([
     },
   );
 
+  it('and has come back between two questions has what it has', async () => {
+    const { store, at } = begin();
+    const stored = await at.put();
+    store.trouble = 'tells';
+    const get = store.get.bind(store);
+    store.get = (key) => {
+      const found = get<never>(key);
+      store.trouble = 'none';
+      return found;
+    };
+    expect(await at.store.read(USER)).toEqual(stored);
+    expect(time.unreadable).toEqual([]);
+  });
+
+  it('and says nothing at the start is out of reach, and there as soon as it answers', async () => {
+    const { store, at } = begin();
+    expect(await at.store.check()).toBe('ready');
+    store.trouble = 'hangs';
+    const checked = at.store.check();
+    const waiting = watched(checked.then(() => undefined));
+    await at.advance(0.9);
+    expect(waiting.done).toBe(false);
+    await at.advance(0.2);
+    expect(await checked).toBe('out of reach');
+    store.trouble = 'throws';
+    expect(await at.store.check()).toBe('out of reach');
+    await at.settle();
+    expect(time.pending).toBe(0);
+  });
+
   it('and says that it has not stored something has not', async () => {
     const { store, at } = begin();
     store.set = (async () => false) as never;
