@@ -130,8 +130,11 @@ export class Cache {
     // Looked for before, so that what is loaded by this call is not loaded once more behind it.
     const held = threshold === undefined ? undefined : await this.held(key);
     const value = (await this.engine.reader.read(state, key, loading)) as T;
-    if (ran) this.tell('set', { key, value });
-    else if (held !== undefined && this.isToBeRefreshed(held, refreshThreshold)) {
+    if (ran) {
+      // Where others share it, so that the next call finds it, whoever makes it.
+      await state.storing.get(idOf(key, this.entity.name));
+      this.tell('set', { key, value });
+    } else if (held !== undefined && this.isToBeRefreshed(held, refreshThreshold)) {
       this.refresh(key, held, () => ran, loading);
     }
     if (raw !== true) return value;

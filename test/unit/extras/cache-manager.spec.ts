@@ -45,6 +45,31 @@ describe.each(Object.entries(KINDS))('CACHE_MANAGER in several processes, %s', (
     expect(await one.get('a')).toBeUndefined();
   });
 
+  it('has what it wrapped where the others find it, however slow the store is', async () => {
+    const { processes } = caches(2);
+    const [one, other] = processes as [Process, Process];
+    one.way.has('held up', ['fill']);
+    let got: unknown;
+    const raw = one.cache.wrap('a', () => 1, { raw: true }).then((wrapped) => (got = wrapped));
+    await settled();
+    expect(got).toBeUndefined();
+    await one.way.deliver();
+    expect(await raw).toEqual({ value: 1, expires: expect.any(Number) });
+    expect([await one.cache.get('a'), await other.cache.get('a')]).toEqual([1, 1]);
+  });
+
+  it('waits no longer for a store that does not answer than for its deadline', async () => {
+    const { processes, pass, underWay } = caches(1);
+    const [one] = processes as [Process];
+    one.way.has('lost', ['fill']);
+    const wrapped = one.cache.wrap('a', () => 1);
+    await pass(500);
+    expect(await wrapped).toBe(1);
+    one.way.recovers();
+    await pass(500);
+    expect(underWay()).toBe(0);
+  });
+
   it('keeps one of the values that several set at once, in whatever order the store hears of it', async () => {
     const orders = fc.array(fc.nat(2), { minLength: 10, maxLength: 40 });
     const law = fc.asyncProperty(orders, async (order) => {
