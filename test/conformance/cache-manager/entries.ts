@@ -9,6 +9,13 @@ export const CLEAR_IN_STORE = {
   why: 'nobody knows all keys of a shared store',
 };
 
+const NO_KEY = {
+  what: 'a key that is neither text nor a number, such as an object or an array',
+  theirs: '`set` rejects with a TypeError, `get` gives `undefined`, or an array of it',
+  ours: 'both reject with `CACHE_KEY_INVALID`',
+  why: 'a key that cannot be meant is a mistake in reading, too',
+};
+
 /** What is set, read and deleted. */
 export const entries: readonly Case[] = [
   {
@@ -171,13 +178,24 @@ export const entries: readonly Case[] = [
       await outcome(cache.get({ id: 1 } as never)),
     ],
     gives: ['rejects: key.startsWith is not a function', undefined],
-    differs: {
-      gives: [KEY_INVALID, KEY_INVALID],
-      what: 'a key that is neither text nor a number',
-      theirs: '`set` rejects with a TypeError, `get` gives `undefined`',
-      ours: 'both reject with `CACHE_KEY_INVALID`',
-      why: 'a key that cannot be meant is a mistake in reading, too',
+    differs: { gives: [KEY_INVALID, KEY_INVALID], ...NO_KEY },
+  },
+  {
+    name: 'refuses several keys where one is meant',
+    run: async ({ cache }) => {
+      const key = ['a', 'b'] as never;
+      const changed = [await outcome(cache.set(key, 1)), await outcome(cache.wrap(key, () => 1))];
+      const found = [await outcome(cache.get(key)), await outcome(cache.ttl(key))];
+      return [...changed, ...found.map((one) => one === KEY_INVALID), await cache.get('a')];
     },
+    gives: [
+      'rejects: key.startsWith is not a function',
+      'rejects: key.startsWith is not a function',
+      false,
+      false,
+      undefined,
+    ],
+    differs: { gives: [KEY_INVALID, KEY_INVALID, true, true, undefined], ...NO_KEY },
   },
   {
     name: 'holds as much as is set',
