@@ -381,6 +381,44 @@ describe('a store on a Keyv', () => {
     await expect(at.claim(at.store)).rejects.toThrow('closed');
   });
 
+  it('has given back at its end what it had, and not before', async () => {
+    const released = deferred<void>();
+    class Slow extends DistributedLock {
+      override async acquire(...of: Parameters<DistributedLock['acquire']>) {
+        const lock = await time.lock.acquire(...of);
+        return lock && { ...lock, signal: lock.signal, release: () => released.promise };
+      }
+    }
+    const at = processes(new Keyv(), [new Slow(), time.lock]);
+    await at.granted();
+    const closed = watched(at.store.close());
+    await at.settle();
+    expect(closed.done).toBe(false);
+    released.resolve();
+    await at.settle();
+    expect(closed.done).toBe(true);
+  });
+
+  it('stores nothing that was invalidated while its version was compared', async () => {
+    const store = new KeyvTable();
+    const [asked, answer] = [deferred<void>(), deferred<void>()];
+    const at = processes(new Keyv({ store }));
+    const lease = await at.granted();
+    store.get = async () => {
+      asked.resolve();
+      await answer.promise;
+      return undefined;
+    };
+    let sets = 0;
+    store.set = async () => void sets++;
+    const filled = at.fill(lease, { version: 1 });
+    await asked.promise;
+    const removed = at.invalidate();
+    answer.resolve();
+    await removed;
+    expect([await filled, sets]).toEqual(['voided', 0]);
+  });
+
   it('keeps nothing of what is over, at most about as much again as what is not', async () => {
     const at = processes();
     for (let i = 0; i < 500; i++) {
