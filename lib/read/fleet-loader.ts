@@ -182,7 +182,7 @@ export class FleetLoader {
   private copyUnder(lease: Lease, wanted: Wanted): SharedCopy {
     const { state, remote, id, context } = wanted;
     return {
-      // Nobody waits for it: who asks meanwhile is told to wait for the lease.
+      // Hardly anybody waits for it: who asks meanwhile is told to wait for the lease.
       store: (record, keep) => {
         const stored = remote.fill(lease, record, keep);
         const filled = stored.then((outcome) => {
@@ -194,6 +194,12 @@ export class FleetLoader {
         // Others would wait for its end.
         filled.catch(() => this.background.track(remote.fail(lease, 0).catch(() => undefined)));
         this.unawaited(filled, wanted);
+        const settled = filled
+          .catch(() => undefined)
+          .finally(() => {
+            if (state.storing.get(id) === settled) state.storing.delete(id);
+          });
+        state.storing.set(id, settled);
         return stored;
       },
       leave: () => this.unawaited(remote.fail(lease, 0), wanted),

@@ -48,6 +48,8 @@ export class EntityState {
   readonly table: LocalTier;
   /** The loads under way: when each began, and whether its value may still be used. */
   readonly loading = new Map<string, Loading>();
+  /** What has been loaded here, and is on its way to where others see it. Never rejects. */
+  readonly storing = new Map<string, Promise<unknown>>();
   readonly coolDown = new CoolDown();
   readonly tickets = new WriteTickets();
   readonly floors = new VersionFloors();

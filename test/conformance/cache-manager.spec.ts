@@ -44,17 +44,23 @@ function theirs(options: Options): Subject {
   const { store } = cache.stores[0]!.opts;
   const away = () => Promise.reject(new Error('away'));
   const loseStore = () => void Object.assign(store, { set: away, delete: away });
-  return { cache, advance, loseStore, chance: () => undefined };
+  const other = createCache({ ...options, stores: cache.stores });
+  return { cache, other, advance, loseStore, chance: () => undefined };
 }
 
 const ours =
   (isShared: boolean) =>
   ({ ttl, refreshThreshold }: Options): Subject => {
     const clock = new ManualClock();
-    const store = isShared ? new TroubledStore(new MemoryStore(clock)) : undefined;
-    const { engine } = testEngine(clock, undefined, store);
+    const shared = new MemoryStore(clock);
+    const store = isShared ? new TroubledStore(shared) : undefined;
+    const [cache, other] = [store, isShared ? shared : undefined].map((way) => {
+      const { engine } = testEngine(clock, undefined, way);
+      return new Cache(engine, Legacy, { ttl, refreshThreshold });
+    }) as [Cache, Cache];
     return {
-      cache: new Cache(engine, Legacy, { ttl, refreshThreshold }),
+      cache,
+      other,
       async advance(ms) {
         jest.setSystemTime(Date.now() + ms);
         clock.advance(ms);

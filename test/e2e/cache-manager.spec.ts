@@ -272,6 +272,24 @@ describe('what is wrong with CacheManagerModule', () => {
     );
   });
 
+  it('is told where a factory gives what stands beside it, and nothing else', async () => {
+    const useFactory = () => ({ entity: Legacy, isGlobal: true }) as object;
+    const said = await report(CacheManagerModule.registerAsync({ useFactory } as never));
+    const told = (name: string, example: string) =>
+      `[CACHE_OPTION_INVALID] \`${name}\` of CacheManagerModule is told by a factory, and has to be known before that is asked.\n` +
+      `   At:  CacheManagerModule.registerAsync()\n` +
+      `   Fix: write it beside the factory: registerAsync({ ${example}, useFactory: () => ({ … }) }).`;
+    const faults = [told('entity', 'entity: Legacy'), told('isGlobal', 'isGlobal: true')];
+    expect(said.split('\n\n').slice(1)).toEqual(faults.map((fault, i) => `${i + 1}. ${fault}`));
+  });
+
+  it('is told where `isGlobal` is neither true nor false', async () => {
+    const module = CacheManagerModule.register({ entity: Legacy, isGlobal: 'yes' } as never);
+    expect(await report(module)).toContain(
+      "`isGlobal` of CacheManagerModule must be true or false, got 'yes' (string).",
+    );
+  });
+
   it('is told where it is loaded lazily, when that happens', async () => {
     const app = await start({});
     const module = CacheManagerModule.register({ entity: Legacy, ttl: 'soon' } as never);

@@ -213,6 +213,21 @@ describe('an application', () => {
     });
   });
 
+  it.each([
+    {
+      options: '100ms',
+      says: "expected an object of options after the Keyv, got '100ms' (string)",
+    },
+    { options: { deadlin: 5 }, says: 'has no option `deadlin`' },
+  ])('does not start with options that are none: $options', async ({ options, says }) => {
+    const store = keyvStore(new Keyv(), options as never);
+    const module = Test.createTestingModule({
+      imports: [CacheModule.forRoot({ namespace: 'shop', store })],
+    });
+    const started = module.setLogger({ log: () => {}, warn: () => {}, error: () => {} }).compile();
+    await expect(started.then((app) => app.init())).rejects.toThrow(says);
+  });
+
   it('starts where the Keyv is out of reach, and says so', async () => {
     const store = new TroubledKeyv();
     store.trouble = 'tells';

@@ -14,7 +14,12 @@ import { INTERCEPTOR } from '../../nest/decorate.js';
 import type { Engine } from '../../nest/engine.js';
 import { formatDuration } from '../../time/duration.js';
 import { Cache, type Standards } from './cache.js';
-import { checkManagerOptions, type CacheManagerOptions } from './options.js';
+import {
+  checkManagerOptions,
+  globalFaults,
+  toldTooLate,
+  type CacheManagerOptions,
+} from './options.js';
 
 /** The token of @nestjs/cache-manager: what is injected by it stays as it is. */
 export const CACHE_MANAGER = 'CACHE_MANAGER';
@@ -55,7 +60,10 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } =
         ...definition,
         global: isGlobal,
         // In an object, because a circle of imports makes it `undefined`, which the boot report tells.
-        providers: [...(definition.providers ?? []), { provide: ENTITY, useValue: { entity } }],
+        providers: [
+          ...(definition.providers ?? []),
+          { provide: ENTITY, useValue: { entity, isGlobal } },
+        ],
       }),
     )
     .build();
@@ -63,15 +71,19 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } =
 function createCache(
   // The first one because its text asks for CacheModule.forRoot(): Nest shows it when it is missing.
   { engine }: CacheStrategyInterceptor,
-  { entity }: { entity: Entity<any> },
+  { entity, isGlobal }: Extras,
   options: unknown,
 ): Cache {
-  engine.entities.register(entity, PLACE);
+  const tooLate = toldTooLate(options);
+  // Without one it has been told where it belongs.
+  if (entity !== undefined || tooLate.length === 0) engine.entities.register(entity, PLACE);
   const at = isEntity(entity) ? `${PLACE} with entity '${entity.name}'` : PLACE;
   const { known, faults } = checkManagerOptions(options, at);
   const standards: Standards = known;
   engine.checkAtStart(() => [
     ...faults,
+    ...tooLate,
+    ...globalFaults(isGlobal, at),
     ...(isEntity(entity) ? contradictions(engine, entity, standards, at) : []),
   ]);
   return new Cache(engine, entity, standards);

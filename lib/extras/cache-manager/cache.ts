@@ -1,12 +1,12 @@
 import { EventEmitter } from 'node:events';
 import type { AnyEntity } from '../../contract/entity.js';
-import { idOf } from '../../entry/key.js';
 import type { Engine } from '../../nest/engine.js';
 import { calls, type LoadContext } from '../../read/call-context.js';
 import { capped } from '../../read/capped.js';
 import type { Held } from '../../read/reader.js';
 import type { EntityState } from '../../store/entity-state.js';
 import type { CacheManagerEvents } from './events.js';
+import { idOfKey } from './key.js';
 import {
   keptFor,
   thresholdOf,
@@ -117,6 +117,7 @@ export class Cache {
   ): Promise<any> => {
     const { ttl, refreshThreshold, raw } = wrapOptions(third, fourth);
     const { state } = this;
+    const id = idOfKey(key, this.entity.name);
     let ran = false;
     const loading = (context: LoadContext) =>
       capped(state, context, async () => {
@@ -130,8 +131,11 @@ export class Cache {
     // Looked for before, so that what is loaded by this call is not loaded once more behind it.
     const held = threshold === undefined ? undefined : await this.held(key);
     const value = (await this.engine.reader.read(state, key, loading)) as T;
-    if (ran) this.tell('set', { key, value });
-    else if (held !== undefined && this.isToBeRefreshed(held, refreshThreshold)) {
+    if (ran) {
+      // Where others share it, so that the next call finds it, whoever makes it.
+      await state.storing.get(id);
+      this.tell('set', { key, value });
+    } else if (held !== undefined && this.isToBeRefreshed(held, refreshThreshold)) {
       this.refresh(key, held, () => ran, loading);
     }
     if (raw !== true) return value;
@@ -160,11 +164,12 @@ export class Cache {
   }
 
   private held(key: string, told = false): Promise<Held | undefined> {
+    idOfKey(key, this.entity.name);
     return this.engine.reader.held(this.state, key, told);
   }
 
   private async put(key: string, value: unknown, ttl: number | undefined): Promise<void> {
-    const id = idOf(key, this.entity.name);
+    const id = idOfKey(key, this.entity.name);
     const ms = keptFor(ttl, value, this.standards.ttl);
     // What has expired before it is set is gone.
     if (ms < 0) await this.remove(key);
@@ -172,7 +177,7 @@ export class Cache {
   }
 
   private async remove(key: string): Promise<boolean> {
-    const id = idOf(key, this.entity.name);
+    const id = idOfKey(key, this.entity.name);
     const outcome = await this.engine.invalidator.invalidate(this.state, id, calls.getStore());
     return outcome === 'acknowledged';
   }

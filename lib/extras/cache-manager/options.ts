@@ -1,6 +1,7 @@
 import { checkOptions } from '../../contract/check-options.js';
 import type { Option } from '../../contract/option.js';
 import type { Fault } from '../../errors/configuration.error.js';
+import { show } from '../../errors/wording.js';
 import type { Duration } from '../../time/duration.js';
 
 export interface CacheManagerOptions {
@@ -53,6 +54,38 @@ const STATED_ELSEWHERE: { readonly [option: string]: string } = {
   refreshAllStores: 'remove it: a refreshed value is kept wherever the entity is.',
 };
 
+/** What has to be known before a factory is asked. */
+const KNOWN_BEFORE: { readonly [option: string]: string } = {
+  entity: 'entity: Legacy',
+  isGlobal: 'isGlobal: true',
+};
+
+/** What a factory tells that stands beside it. */
+export function toldTooLate(given: unknown): Fault[] {
+  return Object.keys(given ?? {})
+    .filter((name) => Object.hasOwn(KNOWN_BEFORE, name))
+    .map((name): Fault => {
+      return {
+        code: 'CACHE_OPTION_INVALID',
+        problem: `\`${name}\` of CacheManagerModule is told by a factory, and has to be known before that is asked.`,
+        at: 'CacheManagerModule.registerAsync()',
+        fix: `write it beside the factory: registerAsync({ ${KNOWN_BEFORE[name]}, useFactory: () => ({ … }) }).`,
+      };
+    });
+}
+
+export function globalFaults(isGlobal: unknown, at: string): Fault[] {
+  if (isGlobal === undefined || typeof isGlobal === 'boolean') return [];
+  return [
+    {
+      code: 'CACHE_OPTION_INVALID',
+      problem: `\`isGlobal\` of CacheManagerModule must be true or false, got ${show(isGlobal)}.`,
+      at,
+      fix: 'write `isGlobal: true`, or leave it out.',
+    },
+  ];
+}
+
 /** The options in milliseconds, and what is wrong with them. */
 export function checkManagerOptions(given: unknown, at: string): ReturnType<typeof checkOptions> {
   const owner = 'CacheManagerModule';
@@ -60,7 +93,9 @@ export function checkManagerOptions(given: unknown, at: string): ReturnType<type
   if (typeof given !== 'object' || given === null) {
     return checkOptions(CACHE_MANAGER_OPTIONS, given, place);
   }
-  const own = Object.entries(given).filter(([name]) => !Object.hasOwn(STATED_ELSEWHERE, name));
+  const own = Object.entries(given).filter(
+    ([name]) => !Object.hasOwn(STATED_ELSEWHERE, name) && !Object.hasOwn(KNOWN_BEFORE, name),
+  );
   const { known, faults } = checkOptions(CACHE_MANAGER_OPTIONS, Object.fromEntries(own), place);
   const elsewhere = Object.keys(given)
     .filter((name) => Object.hasOwn(STATED_ELSEWHERE, name))

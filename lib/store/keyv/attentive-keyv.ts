@@ -74,13 +74,22 @@ export class AttentiveKeyv {
 
   private async readOne(key: string): Promise<unknown> {
     try {
-      // `get` would not say that it has failed.
-      const found = await this.answered(() => this.keyv.getRaw(key));
-      return found === undefined || found === null ? undefined : (found.value ?? UNREADABLE);
+      return await this.valueOf(key);
     } catch {
       await this.answers();
+    }
+    try {
+      // Once more: it may have come back only now.
+      return await this.valueOf(key);
+    } catch {
       return UNREADABLE;
     }
+  }
+
+  private async valueOf(key: string): Promise<unknown> {
+    // `get` would not say that it has failed.
+    const found = await this.answered(() => this.keyv.getRaw(key));
+    return found === undefined || found === null ? undefined : (found.value ?? UNREADABLE);
   }
 
   /** That it answers at all: what cannot be deserialized looks like a failure too. */

@@ -26,7 +26,7 @@ export class EntryNames {
     return `${this.prefix}/#${hash(`${entity.length} ${entity}${id}`).toString('hex')}`;
   }
 
-  /** Two entries that share one are loaded one after the other. */
+  /** Two entries that share one are loaded one after the other where two processes do. */
   lock(entry: EntryName): string {
     return `${this.namespace}/lease/${hash(this.key(entry)).readUInt32LE() % LOCKS}`;
   }

@@ -9,13 +9,28 @@ const MOST_TTL_MS = 3_600_000;
 export class FleetLocks {
   private readonly waits = new Set<AbortController>();
   private readonly releases = new Set<Promise<void>>();
+  /** What this process has, or asks for just now, by name. */
+  private readonly own = new Map<string, ReturnType<FleetLocks['take']>>();
+  private readonly names = new Map<Lock, string>();
 
   constructor(private readonly lock: DistributedLock) {}
 
   /**
-   * Now or not at all. Nothing where the lock is at fault: it only saves double work, so each loads for himself then.
+   * Now or not at all. Nothing where the lock is at fault: it only saves double work, so each loads for himself then. Nor
+   * where this process has it, for another entry: that would wait for itself where one is loaded within the other.
    */
   async take(name: string, leaseMs: number): Promise<Lock | 'held elsewhere' | undefined> {
+    const own = this.own.get(name);
+    if (own !== undefined) return (await own) === 'held elsewhere' ? 'held elsewhere' : undefined;
+    const asked = this.ask(name, leaseMs);
+    this.own.set(name, asked);
+    const lock = await asked;
+    if (typeof lock === 'object') this.names.set(lock, name);
+    else this.own.delete(name);
+    return lock;
+  }
+
+  private async ask(name: string, leaseMs: number): Promise<Lock | 'held elsewhere' | undefined> {
     try {
       const lock = await this.lock.acquire(name, { ttl: ttlOf(leaseMs), patience: 0 });
       return lock ?? 'held elsewhere';
@@ -41,6 +56,9 @@ export class FleetLocks {
 
   release(lock: Lock | undefined): Promise<void> {
     if (lock === undefined) return Promise.resolve();
+    const name = this.names.get(lock);
+    if (name !== undefined) this.own.delete(name);
+    this.names.delete(lock);
     const released = lock.release().catch(() => undefined);
     this.releases.add(released);
     return released.finally(() => this.releases.delete(released));

@@ -38,6 +38,7 @@ export function keyvStore(keyv: SharedKeyv, options: KeyvStoreOptions = {}): Sto
     leases: 'lock',
     open: (parts) => {
       checkKeyv(keyv);
+      checkObject(options);
       checkNames(options ?? {}, ['deadline'], 'keyvStore');
       if (ms === undefined || ms < 1 || ms > LONGEST_DEADLINE_MS) {
         throw new CacheUsageError(
@@ -49,6 +50,15 @@ export function keyvStore(keyv: SharedKeyv, options: KeyvStoreOptions = {}): Sto
       return new KeyvStore(keyv, parts);
     },
   };
+}
+
+function checkObject(options: unknown): void {
+  if (typeof options === 'object' || options === undefined) return;
+  throw new CacheUsageError(
+    'CACHE_ARGUMENT_INVALID',
+    `keyvStore() expected an object of options after the Keyv, got ${show(options)}`,
+    "write keyvStore(keyv, { deadline: '100ms' }).",
+  );
 }
 
 const METHODS = ['getRaw', 'getMany', 'set', 'delete', 'on', 'off'] as const;

@@ -1,4 +1,5 @@
 import type { Comparable } from '../../entry/version.js';
+import type { Clock } from '../../time/clock.js';
 import {
   CacheStore,
   type EntryName,
@@ -18,6 +19,9 @@ import type { Place } from './place.js';
 import { Places } from './places.js';
 import { decodeText, encodeText, MOST_CHARACTERS } from './stored-text.js';
 
+/** So long the start of an application waits for it. */
+const CHECK_WITHIN_MS = 1_000;
+
 /**
  * Entries in a Keyv. One process loads an entry at a time, under a lock.
  *
@@ -33,12 +37,14 @@ export class KeyvStore extends CacheStore {
   private readonly locks: FleetLocks;
   private readonly places: Places;
   private readonly leases: Leases;
+  private readonly clock: Clock;
   private readonly monotonic: () => number;
   private readonly onUnreadable: (entry: EntryName) => void;
 
   constructor(keyv: SharedKeyv, { namespace, clock, lock, onUnreadable }: StoreParts) {
     super();
     this.names = new EntryNames(namespace);
+    this.clock = clock;
     this.monotonic = () => clock.monotonic();
     this.keyv = new AttentiveKeyv(keyv, this.names.probe);
     this.locks = new FleetLocks(lock);
@@ -49,11 +55,16 @@ export class KeyvStore extends CacheStore {
     this.onUnreadable = onUnreadable;
   }
 
+  /** An adapter that has no connection may wait for one without end: the application starts without it. */
   override check(): Promise<'ready' | 'out of reach'> {
-    return this.keyv.answers().then(
-      () => 'ready',
-      () => 'out of reach',
-    );
+    return new Promise((resolve) => {
+      const outOfReach = () => resolve('out of reach');
+      const stop = this.clock.after(CHECK_WITHIN_MS, outOfReach);
+      this.keyv
+        .answers()
+        .then(() => resolve('ready'), outOfReach)
+        .finally(stop);
+    });
   }
 
   override now(): number {
@@ -65,8 +76,14 @@ export class KeyvStore extends CacheStore {
   }
 
   override async readAll(entries: readonly EntryName[]): Promise<(StoredEntry | undefined)[]> {
+    // Also before: what was in doubt when it was read may have been removed since.
+    const doubted = entries.map((entry) => this.places.isInDoubt(entry));
     const found = await this.keyv.read(entries.map((entry) => this.names.key(entry)));
-    return entries.map((entry, index) => this.decoded(found[index], entry));
+    return entries.map((entry, index) =>
+      doubted[index] || this.places.isInDoubt(entry)
+        ? undefined
+        : this.decoded(found[index], entry),
+    );
   }
 
   override lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
@@ -89,11 +106,9 @@ export class KeyvStore extends CacheStore {
         const isOlder = await this.isOlder(entry, place, stored.version);
         if (place.heldUnder(token) === undefined) return 'voided';
         if (isOlder) return 'older version';
-        const key = this.names.key(entry);
-        // 0 means for ever to a Keyv.
-        if (keepMs <= 0) await this.keyv.remove(key);
-        else await this.keyv.write(key, text, Math.ceil(keepMs));
-        return 'stored';
+        // It would be removed with what is late, or be replaced by it.
+        if (this.places.isInDoubt(entry)) return 'voided';
+        return (await this.put(entry, text, keepMs)) ? 'stored' : 'voided';
       } finally {
         place.heldUnder(token)?.end();
       }
@@ -135,6 +150,23 @@ export class KeyvStore extends CacheStore {
     this.leases.close();
     this.keyv.leave();
     await this.locks.close();
+  }
+
+  /** False: it took so long that others went on meanwhile. */
+  private async put(entry: EntryName, text: string, keepMs: number): Promise<boolean> {
+    const key = this.names.key(entry);
+    const remove = () => this.keyv.remove(key);
+    if (keepMs <= 0) {
+      // 0 means for ever to a Keyv.
+      await remove();
+      return true;
+    }
+    const place = this.places.of(entry);
+    return place.writes.run(
+      () => this.keyv.write(key, text, Math.ceil(keepMs)),
+      this.monotonic() + keepMs,
+      () => place.inTurn(this.monotonic, remove),
+    );
   }
 
   /** Where one of two has no version there is nothing to compare. */

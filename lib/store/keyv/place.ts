@@ -1,5 +1,6 @@
 import type { Comparable } from '../../entry/version.js';
 import type { Hold } from './hold.js';
+import { WritesUnderWay } from './writes-under-way.js';
 
 /** How long a change waits for the one before it, which may never get an answer. */
 const MOST_TURN_MS = 5_000;
@@ -10,14 +11,14 @@ export class Place {
   private coolUntil = -Infinity;
   private floor: { readonly atLeast: Comparable; readonly until: number } | undefined;
   private turn: Promise<unknown> = Promise.resolve();
-  private turns = 0;
   private turnBegan = -Infinity;
+  readonly writes = new WritesUnderWay();
 
   /** Whether there is anything to be known. */
   isOfUse(now: number): boolean {
     return (
       this.hold !== undefined ||
-      (this.turns > 0 && now < this.turnBegan + MOST_TURN_MS) ||
+      this.writes.areOfUse(now) ||
       now < this.coolUntil ||
       now < (this.floor?.until ?? now)
     );
@@ -77,21 +78,17 @@ export class Place {
    * Changes what is stored, one after another: a Keyv may let what it removes overtake what it is still compressing, and
    * what was removed would be back. `now`: of the same clock each time.
    */
-  async inTurn<T>(now: () => number, change: () => Promise<T>): Promise<T> {
+  inTurn<T>(now: () => number, change: () => Promise<T>): Promise<T> {
     if (now() >= this.turnBegan + MOST_TURN_MS) {
+      this.writes.giveUp(now());
       this.turn = Promise.resolve();
       this.turnBegan = now();
     }
-    this.turns++;
     const mine = this.turn.then(() => {
       this.turnBegan = now();
       return change();
     });
     this.turn = mine.catch(() => undefined);
-    try {
-      return await mine;
-    } finally {
-      this.turns--;
-    }
+    return mine;
   }
 }

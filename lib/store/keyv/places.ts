@@ -8,13 +8,18 @@ export class Places {
   constructor(private readonly now: () => number) {}
 
   of(entry: EntryName): Place {
-    const name = `${entry.entity.length} ${entry.entity}${entry.id}`;
+    const name = nameOf(entry);
     const known = this.places.get(name);
     if (known !== undefined) return known;
     this.tidy();
     const place = new Place();
     this.places.set(name, place);
     return place;
+  }
+
+  /** Whether there may be something that was removed. */
+  isInDoubt(entry: EntryName): boolean {
+    return this.places.get(nameOf(entry))?.writes.areInDoubt(this.now()) ?? false;
   }
 
   /** Nobody has any entry. */
@@ -33,4 +38,8 @@ export class Places {
       if (place.isOfUse(now)) this.places.set(name, place);
     }
   }
+}
+
+function nameOf({ entity, id }: EntryName): string {
+  return `${entity.length} ${entity}${id}`;
 }

@@ -6,6 +6,8 @@ export type AnyCache = Cache;
 /** A cache nobody has used, and the time it lives in. */
 export interface Subject {
   readonly cache: AnyCache;
+  /** The same in another process, on the same store where there is one. */
+  readonly other: AnyCache;
   /** Moves time. */
   readonly advance: (ms: number) => Promise<void>;
   /** From now on the store takes nothing, and is read as before; where it is apart from the process. */

@@ -1,4 +1,4 @@
-import { outcome, type Case } from './case.js';
+import { CONTRACT_TTL, outcome, type Case } from './case.js';
 
 const KEY_INVALID = 'rejects: CACHE_KEY_INVALID';
 
@@ -7,6 +7,13 @@ export const CLEAR_IN_STORE = {
   theirs: 'removes all keys of the namespace of the Keyv',
   ours: "rejects with `CACHE_ARGUMENT_INVALID`; with `store: 'process'` it clears the entity",
   why: 'nobody knows all keys of a shared store',
+};
+
+const NO_KEY = {
+  what: 'a key that is neither text nor a number, such as an object or an array',
+  theirs: '`set` rejects with a TypeError, `get` gives `undefined`, or an array of it',
+  ours: 'both reject with `CACHE_KEY_INVALID`',
+  why: 'a key that cannot be meant is a mistake in reading, too',
 };
 
 /** What is set, read and deleted. */
@@ -97,6 +104,28 @@ export const entries: readonly Case[] = [
     gives: [true, [undefined, 'b', undefined]],
   },
   {
+    name: 'shows other processes what is set and deleted',
+    run: async ({ cache, other, advance }) => {
+      const keys = ['a', 'b'];
+      await cache.mset(keys.map((key) => ({ key, value: 'old' })));
+      const seen = [await other.mget(keys)];
+      await cache.set('a', 'new');
+      await cache.del('b');
+      seen.push(await other.mget(keys));
+      await advance(CONTRACT_TTL);
+      return [...seen, await other.get('b')];
+    },
+    gives: [['old', 'old'], ['new', undefined], undefined],
+    differs: {
+      gives: [[undefined, undefined], [undefined, undefined], undefined],
+      inStore: [['old', 'old'], ['old', 'old'], undefined],
+      what: '`set` and `del`, seen from another process on the same store',
+      theirs: 'are seen by its next call',
+      ours: 'may be seen later, at the latest after the `ttl` of the contract; by its next call with [a contract without copies](#where-processes-share-a-store)',
+      why: 'a process keeps a copy where `maxStaleness` bears one, and answers from it',
+    },
+  },
+  {
     name: 'clears',
     run: async ({ cache }) => {
       await cache.mset(['a', 'b'].map((key) => ({ key, value: key })));
@@ -149,13 +178,24 @@ export const entries: readonly Case[] = [
       await outcome(cache.get({ id: 1 } as never)),
     ],
     gives: ['rejects: key.startsWith is not a function', undefined],
-    differs: {
-      gives: [KEY_INVALID, KEY_INVALID],
-      what: 'a key that is neither text nor a number',
-      theirs: '`set` rejects with a TypeError, `get` gives `undefined`',
-      ours: 'both reject with `CACHE_KEY_INVALID`',
-      why: 'a key that cannot be meant is a mistake in reading, too',
+    differs: { gives: [KEY_INVALID, KEY_INVALID], ...NO_KEY },
+  },
+  {
+    name: 'refuses several keys where one is meant',
+    run: async ({ cache }) => {
+      const key = ['a', 'b'] as never;
+      const changed = [await outcome(cache.set(key, 1)), await outcome(cache.wrap(key, () => 1))];
+      const found = [await outcome(cache.get(key)), await outcome(cache.ttl(key))];
+      return [...changed, ...found.map((one) => one === KEY_INVALID), await cache.get('a')];
     },
+    gives: [
+      'rejects: key.startsWith is not a function',
+      'rejects: key.startsWith is not a function',
+      false,
+      false,
+      undefined,
+    ],
+    differs: { gives: [KEY_INVALID, KEY_INVALID, true, true, undefined], ...NO_KEY },
   },
   {
     name: 'holds as much as is set',

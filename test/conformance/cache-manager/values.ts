@@ -100,4 +100,37 @@ export const values: readonly Case[] = [
       why: 'a value that cannot be kept is not the caller’s fault',
     },
   },
+  {
+    name: 'keeps an object that holds itself',
+    run: async ({ cache }) => {
+      const value: { self?: unknown } = {};
+      value.self = value;
+      const set = await cache.set('a', value);
+      return [set === value, typeof (await cache.get('a'))];
+    },
+    gives: [true, 'object'],
+    differs: {
+      gives: [true, 'undefined'],
+      what: 'an object that holds itself',
+      theirs: 'is kept in memory',
+      ours: 'is returned and not kept, and a warning says so',
+      why: 'what is kept does not depend on where',
+    },
+  },
+  {
+    name: 'keeps a value of five million characters',
+    run: async ({ cache }) => {
+      await cache.set('a', 'x'.repeat(5_000_000));
+      return typeof (await cache.get('a'));
+    },
+    gives: 'string',
+    differs: {
+      gives: 'string',
+      inStore: 'undefined',
+      what: 'a value of more than 4 MiB, where processes share the entries in a store',
+      theirs: 'is kept, if the store takes it',
+      ours: 'is returned and not kept; the event `fill` says `too large`',
+      why: 'it would hold up what others ask of the store',
+    },
+  },
 ];

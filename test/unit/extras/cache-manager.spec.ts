@@ -45,6 +45,70 @@ describe.each(Object.entries(KINDS))('CACHE_MANAGER in several processes, %s', (
     expect(await one.get('a')).toBeUndefined();
   });
 
+  it('has what it wrapped where the others find it, however slow the store is', async () => {
+    const { processes } = caches(2);
+    const [one, other] = processes as [Process, Process];
+    one.way.has('held up', ['fill']);
+    let got: unknown;
+    const raw = one.cache.wrap('a', () => 1, { raw: true }).then((wrapped) => (got = wrapped));
+    await settled();
+    expect(got).toBeUndefined();
+    await one.way.deliver();
+    expect(await raw).toEqual({ value: 1, expires: expect.any(Number) });
+    expect([await one.cache.get('a'), await other.cache.get('a')]).toEqual([1, 1]);
+  });
+
+  it('waits no longer for a store that does not answer than for its deadline', async () => {
+    const { processes, pass, underWay } = caches(1);
+    const [one] = processes as [Process];
+    one.way.has('lost', ['fill']);
+    const wrapped = one.cache.wrap('a', () => 1);
+    await pass(500);
+    expect(await wrapped).toBe(1);
+    one.way.recovers();
+    await pass(500);
+    expect(underWay()).toBe(0);
+  });
+
+  it('stores nothing new where the old value could not be removed', async () => {
+    const { processes } = caches(2);
+    const [one] = processes as [Process];
+    await one.cache.set('a', 'old');
+    one.way.has('rejected', ['invalidate']);
+    one.way.asked.length = 0;
+    await one.cache.set('a', 'new');
+    expect(new Set(one.way.asked)).toEqual(new Set(['invalidate']));
+  });
+
+  it('tells nothing of a refresh that is left to another process', async () => {
+    const { processes, clock, pass } = caches(2);
+    const [one, other] = processes as [Process, Process];
+    const refreshed: unknown[] = [];
+    one.cache.on('refresh', (about) => refreshed.push(about));
+    const load = source();
+    const wrap = ({ cache }: Process, how = load as () => unknown) =>
+      cache.wrap('a', how, 10_000, 3_000);
+    await wrap(one);
+    await wrap(other);
+    clock.advance(8_000);
+    const loading = deferred<string>();
+    await wrap(other, () => loading.promise);
+    await settled();
+    await wrap(one);
+    // Longer than one process waits for another.
+    for (let i = 0; i < 5; i++) await pass(500);
+    loading.resolve('loaded');
+    await pass(0);
+    expect([load.runs, refreshed]).toEqual([1, []]);
+  });
+
+  it('keeps nothing of what has expired before it was loaded', async () => {
+    const { processes } = caches(1);
+    const { cache } = processes[0]!;
+    expect(await cache.wrap('a', () => 'loaded', -5)).toBe('loaded');
+    expect(await cache.get('a')).toBeUndefined();
+  });
+
   it('keeps one of the values that several set at once, in whatever order the store hears of it', async () => {
     const orders = fc.array(fc.nat(2), { minLength: 10, maxLength: 40 });
     const law = fc.asyncProperty(orders, async (order) => {

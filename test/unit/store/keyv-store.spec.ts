@@ -2,8 +2,10 @@ import { Keyv } from 'keyv';
 import { DistributedLock, type Lock } from 'nestjs-cache-contract';
 import { MemoryLock } from '../../../lib/coordination/memory-lock.js';
 import type { EntryName } from '../../../lib/store/cache-store.js';
+import { EntryNames } from '../../../lib/store/keyv/entry-names.js';
 import type { KeyvStore } from '../../../lib/store/keyv/keyv-store.js';
 import { bytes, Subject, USER, watched } from '../../conformance/store/subject.js';
+import { deferred } from '../../support/engine.js';
 import { KeyvTable, TroubledKeyv, TroubledKeyvOfMany } from '../../support/keyv-adapters.js';
 import { KeyvTime } from '../../support/keyv-time.js';
 
@@ -142,6 +144,44 @@ describe('processes that share a Keyv and a lock', () => {
   });
 });
 
+describe('two entries with one name of a lock', () => {
+  const names = new EntryNames('shop');
+  const inner = Array.from({ length: 2 ** 20 }, (_, i): EntryName => {
+    return { entity: 'item', id: `${i}` };
+  }).find((entry) => names.lock(entry) === names.lock(USER))!;
+
+  it('are loaded one within the other', async () => {
+    const at = processes();
+    const outer = await at.granted();
+    const lease = await at.granted(at.store, {}, inner);
+    expect([await at.fill(lease), await at.fill(outer)]).toEqual(['stored', 'stored']);
+    // And the lock is free again.
+    await at.granted(at.other, { newerThan: at.store.now(USER) });
+  });
+
+  it('wait both for another process that has it', async () => {
+    const at = processes();
+    await at.granted(at.other);
+    const both = [at.lease(at.store), at.lease(at.store, {}, inner)];
+    const [one, two] = await Promise.all(both);
+    expect([one?.outcome, two?.outcome]).toEqual(['held', 'held']);
+  });
+
+  it('are asked for as before where the lock was at fault', async () => {
+    let asked = 0;
+    class Broken extends DistributedLock {
+      override acquire(): Promise<Lock> {
+        asked++;
+        return Promise.reject(new Error('out of reach'));
+      }
+    }
+    const at = processes(new Keyv(), [new Broken(), time.lock]);
+    await at.granted();
+    await at.granted(at.store, {}, inner);
+    expect(asked).toBe(2);
+  });
+});
+
 describe('a store on a Keyv', () => {
   it('removes what was being stored when it was invalidated, however long storing takes', async () => {
     const order: string[] = [];
@@ -166,6 +206,100 @@ describe('a store on a Keyv', () => {
     await Promise.all([filled, removed]);
     expect(order).toEqual(['set', 'delete']);
     expect(await at.store.read(USER)).toBeUndefined();
+  });
+
+  describe('whose write takes so long that others go on without it', () => {
+    /** A table whose first write comes when the test says, and whether removing works. */
+    class Late extends KeyvTable {
+      arrive!: () => void;
+      isFirst = true;
+      canRemove = true;
+      override async set(key: string, value: unknown): Promise<void> {
+        const { isFirst } = this;
+        this.isFirst = false;
+        if (isFirst) await new Promise<void>((resolve) => (this.arrive = resolve));
+        await super.set(key, value);
+      }
+      override delete(key: string): Promise<boolean> {
+        return this.canRemove ? super.delete(key) : Promise.reject(new Error('connection lost'));
+      }
+    }
+
+    /** Something old is on its way, and was invalidated. */
+    async function begun(lease = 9) {
+      const store = new Late();
+      const at = processes(new Keyv({ store }));
+      const filled = at.fill(await at.granted(at.store, { lease }));
+      await at.settle();
+      return { store, at, filled };
+    }
+
+    it('removes it when it comes after the invalidation', async () => {
+      const { store, at, filled } = await begun();
+      await at.advance(6);
+      await at.invalidate();
+      store.arrive();
+      expect(await filled).toBe('voided');
+      await at.settle();
+      expect(store.table.size).toBe(0);
+      await at.put();
+      expect(await at.store.read(USER)).toBeDefined();
+    });
+
+    it('stores nothing that it would replace, and trusts nothing that is there', async () => {
+      const { store, at, filled } = await begun();
+      await at.advance(6);
+      await at.invalidate();
+      expect(await at.fill(await at.granted())).toBe('voided');
+      store.canRemove = false;
+      store.arrive();
+      await filled;
+      await at.settle();
+      expect([store.table.size, await at.store.read(USER)]).toEqual([1, undefined]);
+      await at.granted();
+      // Until it is over by itself.
+      await at.advance(60);
+      store.canRemove = true;
+      const stored = await at.put();
+      expect(await at.store.read(USER)).toEqual(stored);
+    });
+
+    it('does not trust what was read before it was removed, and comes after', async () => {
+      const { store, at, filled } = await begun();
+      await at.advance(6);
+      await at.invalidate();
+      const [removing, answering] = [deferred<void>(), deferred<void>()];
+      const [get, remove] = [store.get.bind(store), store.delete.bind(store)];
+      store.delete = (key) => removing.promise.then(() => remove(key));
+      store.get = async (key) => {
+        const found = await get<never>(key);
+        await answering.promise;
+        return found;
+      };
+      store.arrive();
+      await filled;
+      const read = at.store.read(USER);
+      await at.settle();
+      removing.resolve();
+      await at.settle();
+      expect(store.table.size).toBe(0);
+      answering.resolve();
+      expect(await read).toBeUndefined();
+    });
+
+    it('does not forget it, however many other entries there are', async () => {
+      const { store, at, filled } = await begun(1);
+      await at.advance(2);
+      for (let i = 0; i < 20; i++)
+        await at.invalidate(undefined, at.store, { entity: 'other', id: `${i}` });
+      const removed = watched(at.invalidate());
+      await at.settle();
+      expect(removed.done).toBe(false);
+      store.arrive();
+      await filled;
+      await at.settle();
+      expect([removed.done, store.table.size]).toEqual([true, 0]);
+    });
   });
 
   it('does not wait for ever for what never gets an answer', async () => {
@@ -247,6 +381,44 @@ describe('a store on a Keyv', () => {
     await expect(at.claim(at.store)).rejects.toThrow('closed');
   });
 
+  it('has given back at its end what it had, and not before', async () => {
+    const released = deferred<void>();
+    class Slow extends DistributedLock {
+      override async acquire(...of: Parameters<DistributedLock['acquire']>) {
+        const lock = await time.lock.acquire(...of);
+        return lock && { ...lock, signal: lock.signal, release: () => released.promise };
+      }
+    }
+    const at = processes(new Keyv(), [new Slow(), time.lock]);
+    await at.granted();
+    const closed = watched(at.store.close());
+    await at.settle();
+    expect(closed.done).toBe(false);
+    released.resolve();
+    await at.settle();
+    expect(closed.done).toBe(true);
+  });
+
+  it('stores nothing that was invalidated while its version was compared', async () => {
+    const store = new KeyvTable();
+    const [asked, answer] = [deferred<void>(), deferred<void>()];
+    const at = processes(new Keyv({ store }));
+    const lease = await at.granted();
+    store.get = async () => {
+      asked.resolve();
+      await answer.promise;
+      return undefined;
+    };
+    let sets = 0;
+    store.set = async () => void sets++;
+    const filled = at.fill(lease, { version: 1 });
+    await asked.promise;
+    const removed = at.invalidate();
+    answer.resolve();
+    await removed;
+    expect([await filled, sets]).toEqual(['voided', 0]);
+  });
+
   it('keeps nothing of what is over, at most about as much again as what is not', async () => {
     const at = processes();
     for (let i = 0; i < 500; i++) {
@@ -291,6 +463,36 @@ describe.each([
       expect(time.unreadable).toEqual([]);
     },
   );
+
+  it('and has come back between two questions has what it has', async () => {
+    const { store, at } = begin();
+    const stored = await at.put();
+    store.trouble = 'tells';
+    const get = store.get.bind(store);
+    store.get = (key) => {
+      const found = get<never>(key);
+      store.trouble = 'none';
+      return found;
+    };
+    expect(await at.store.read(USER)).toEqual(stored);
+    expect(time.unreadable).toEqual([]);
+  });
+
+  it('and says nothing at the start is out of reach, and there as soon as it answers', async () => {
+    const { store, at } = begin();
+    expect(await at.store.check()).toBe('ready');
+    store.trouble = 'hangs';
+    const checked = at.store.check();
+    const waiting = watched(checked.then(() => undefined));
+    await at.advance(0.9);
+    expect(waiting.done).toBe(false);
+    await at.advance(0.2);
+    expect(await checked).toBe('out of reach');
+    store.trouble = 'throws';
+    expect(await at.store.check()).toBe('out of reach');
+    await at.settle();
+    expect(time.pending).toBe(0);
+  });
 
   it('and says that it has not stored something has not', async () => {
     const { store, at } = begin();
