@@ -38,6 +38,8 @@ interface Terms<T> {
 /** A part of the store that fails and comes back by itself. */
 interface Place {
   readonly breaker: Breaker;
+  /** Of what it sends on to others. */
+  readonly onward: Breaker;
   readonly reads: ReadTurns;
 }
 
@@ -134,9 +136,10 @@ export class GuardedStore {
           isSound: (all) => isSoundRead(all, entries.length),
           since,
         }),
+      (answer, since) => this.within({ breaker: place.onward }, () => answer, { since }),
       () => this.clock.monotonic(),
     );
-    const place: Place = { breaker: new Breaker(), reads };
+    const place: Place = { breaker: new Breaker(), onward: new Breaker(), reads };
     this.places.set(name, place);
     return place;
   }
@@ -150,7 +153,7 @@ export class GuardedStore {
   }
 
   private within<T>(
-    { breaker }: Place,
+    { breaker }: Pick<Place, 'breaker'>,
     ask: () => Promise<T>,
     { since, isSound = () => true, late = () => undefined }: Terms<T> = {},
   ): Promise<T> {

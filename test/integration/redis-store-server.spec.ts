@@ -79,7 +79,8 @@ const numbered = (id: unknown): EntryName => ({ entity: 'user', id: String(id) }
       const store = open();
       await put(store, numbered(0));
       const before = await calls();
-      const reads = await store.readAll(Array.from({ length: count }, (_, i) => numbered(i)));
+      const names = Array.from({ length: count }, (_, i) => numbered(i));
+      const reads = await Promise.all(await store.readAll(names));
       const after = await calls();
       expect(reads.map((read) => text(read?.payload))).toEqual([
         'value',

@@ -21,7 +21,7 @@ describe('what a store has answered', () => {
     const { way } = second!;
     const readAll = way.readAll.bind(way);
     way.readAll = async (entries) => {
-      const all = await readAll(entries);
+      const all = await Promise.all(await readAll(entries));
       for (const stored of all) seen.payloads.push(new WeakRef(stored!.payload!));
       return all;
     };

@@ -21,6 +21,7 @@ function setUp() {
       since.push(from);
       return new Promise((resolve, reject) => open.push({ entries, resolve, reject }));
     },
+    (answer) => answer,
     () => clock.monotonic(),
   );
   const find = (id: string) =>

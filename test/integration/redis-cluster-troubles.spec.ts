@@ -1,0 +1,98 @@
+import { jest } from '@jest/globals';
+import { RedisStore } from '../../lib/store/redis/redis-store.js';
+import { EntryKeys } from '../../lib/store/redis/entry-keys.js';
+import { slotOf } from '../../lib/connection/slots.js';
+import { hasRedis } from '../support/redis-binaries.js';
+import { startCluster, type TestCluster } from '../support/redis-cluster.js';
+import type { TestRedis } from '../support/redis-server.js';
+
+jest.setTimeout(60_000);
+
+const LONG_MS = 600_000;
+
+(hasRedis() ? describe : describe.skip)('one key of a Redis Cluster', () => {
+  let cluster: TestCluster;
+  let namespace: string;
+  let tests = 0;
+  const unreadable: string[] = [];
+  const opened: { close(): Promise<void> }[] = [];
+  const open = () => {
+    const onUnreadable = ({ id }: { id: string }) => void unreadable.push(id);
+    const store = new RedisStore({ nodes: cluster.urls, namespace, onUnreadable });
+    opened.push(store);
+    return store;
+  };
+  const user = (id: string) => ({ entity: 'user', id });
+  const keyOf = (id: string) => new EntryKeys(namespace).record(user(id));
+  /** Of so many entries with a slot each, which one node has. */
+  const idsAt = (node: TestRedis, count: number) => {
+    const ids = new Map<number, string>();
+    for (let i = 0; ids.size < count; i++) {
+      if (cluster.ownerOf(keyOf(`${i}`)) === node) ids.set(slotOf(keyOf(`${i}`)), `${i}`);
+    }
+    return [...ids.values()];
+  };
+  const put = async (store: RedisStore, id: string) => {
+    const lease = await store.claim(user(id), LONG_MS);
+    const times = {
+      loadedAt: lease.grantedAt,
+      softExpiry: lease.grantedAt + LONG_MS,
+      loadMs: 1,
+    };
+    const stored = { ...times, payload: Buffer.from(id), schema: 0, version: undefined };
+    expect(await store.fill(lease, stored, LONG_MS)).toBe('stored');
+  };
+  /** Where a slot moves to, with the record that is in it; what it returns ends the move there. */
+  const migrate = (id: string, from: TestRedis, to: TestRedis) => {
+    const slot = `${slotOf(keyOf(id))}`;
+    const [fromId, toId] = [from, to].map((node) => node.cli('CLUSTER', 'MYID'));
+    to.cli('CLUSTER', 'SETSLOT', slot, 'IMPORTING', fromId!);
+    from.cli('CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId!);
+    from.cli('MIGRATE', '127.0.0.1', `${to.port}`, keyOf(id), '0', '5000');
+    return () => {
+      for (const node of [to, from]) node.cli('CLUSTER', 'SETSLOT', slot, 'NODE', toId!);
+    };
+  };
+  beforeAll(async () => {
+    cluster = (await startCluster())!;
+  });
+  afterAll(() => cluster?.stop());
+  beforeEach(() => {
+    namespace = `test${++tests}`;
+    unreadable.length = 0;
+  });
+  afterEach(() => Promise.all(opened.splice(0).map((one) => one.close())));
+
+  it('that holds what is not ours is told as such, and the others are read', async () => {
+    const store = open();
+    await store.check();
+    const [bad, ...ids] = idsAt(cluster.primaries()[0]!, 5);
+    for (const id of ids) await put(store, id);
+    cluster.ownerOf(keyOf(bad!)).cli('HSET', keyOf(bad!), 'field', '1');
+    const all = await Promise.all(await store.readAll([bad!, ...ids].map(user)));
+    expect(all.map((one) => one && `${Buffer.from(one.payload!)}`)).toEqual([undefined, ...ids]);
+    expect(await store.read(user(bad!))).toBeUndefined();
+    expect(unreadable).toEqual([bad, bad]);
+  });
+
+  it('that is on its way to a node which hangs keeps nobody else waiting', async () => {
+    const store = open();
+    await store.check();
+    const [from, to] = cluster.primaries();
+    const [moving, ...ids] = idsAt(from!, 5);
+    for (const id of [moving!, ...ids]) await put(store, id);
+    const end = migrate(moving!, from!, to!);
+    to!.freeze();
+    try {
+      // It goes on to hang until after the others were read, and for good for all they know.
+      const [sentOn, ...all] = await store.readAll([moving!, ...ids].map(user));
+      expect(sentOn).toBeInstanceOf(Promise);
+      expect(all).toEqual(ids.map((id) => expect.objectContaining({ payload: Buffer.from(id) })));
+      const [alone] = await store.readAll([user(moving!)]);
+      expect(alone).toBeInstanceOf(Promise);
+    } finally {
+      to!.thaw();
+      end();
+    }
+  });
+});
