@@ -1,5 +1,6 @@
 import type { Clock } from '../time/clock.js';
 import { ClusterLayout } from './cluster-layout.js';
+import { MovingSlots } from './moving-slots.js';
 import type { NodeAddress, RedisAccess } from './redis-access.js';
 import { RedisConnection } from './redis-connection.js';
 import { NoAnswerError, RedirectedError } from './redis.error.js';
@@ -14,6 +15,8 @@ const LOOK_AGAIN_MS = 100;
 interface Known<Node> {
   readonly connection: RedisConnection;
   readonly node: Node;
+  /** Its end says nothing of the cluster any more. */
+  readonly ignore: () => void;
 }
 
 /**
@@ -27,6 +30,7 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
   readonly subscriber: RedisConnection;
   private readonly known = new Map<string, Known<Node>>();
   private readonly ownerOf: (string | undefined)[] = Array<undefined>(SLOTS);
+  private readonly moving = new MovingSlots();
   /** Those that are being closed. */
   private readonly leaving = new Set<Promise<void>>();
   private readonly layout: ClusterLayout;
@@ -47,6 +51,14 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
   nodeOf(key: string): Node | undefined {
     const address = this.ownerOf[slotOf(key)];
     return address === undefined ? undefined : this.at(address).node;
+  }
+
+  placeOf(key: string): string {
+    const slot = slotOf(key);
+    const to = this.moving.to(slot);
+    const owner = this.ownerOf[slot] ?? '';
+    // Either of the two may be why it fails, and is not to answer for the other one.
+    return to === undefined ? owner : `${owner} to ${to}`;
   }
 
   async primaries(): Promise<readonly Node[]> {
@@ -71,7 +83,11 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
         if (!(error instanceof RedirectedError) || sentOn === MOST_REDIRECTIONS) throw error;
         address = this.addressIn(error, address);
         asking = error.isAsk;
-        if (asking) continue;
+        if (asking) {
+          this.moving.told(error.slot, address);
+          continue;
+        }
+        this.moving.end(error.slot);
         this.ownerOf[error.slot] = address;
         this.lookSoon();
       }
@@ -95,7 +111,8 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
     const lookSoon = () => this.lookSoon();
     // Somebody else may have its keys by now, or will have them soon: tried again, it ends again.
     connection.client.on('close', lookSoon);
-    const created = { connection, node: this.nodeOn(connection, lookSoon) };
+    const ignore = () => void connection.client.off('close', lookSoon);
+    const created = { connection, node: this.nodeOn(connection, lookSoon), ignore };
     this.known.set(address, created);
     return created;
   }
@@ -126,10 +143,12 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
       this.ownerOf.fill(nameOf(primary), first, last + 1);
     }
     const named = new Set(nodes.map(nameOf));
-    for (const [address, { node }] of this.known) {
-      if (named.has(address)) continue;
+    this.moving.looked(this.ownerOf);
+    for (const [address, { node, ignore }] of this.known) {
+      if (named.has(address) || this.moving.isTarget(address)) continue;
       // What is on its way to it will not be answered, or would be by one that is not of this cluster.
       this.known.delete(address);
+      ignore();
       const leaving = node.close().finally(() => this.leaving.delete(leaving));
       this.leaving.add(leaving);
     }

@@ -1,10 +1,12 @@
 import { jest } from '@jest/globals';
 import { RedisStore } from '../../lib/store/redis/redis-store.js';
 import { EntryKeys } from '../../lib/store/redis/entry-keys.js';
+import type { ClusterNodes } from '../../lib/connection/cluster-nodes.js';
+import type { StoreNode } from '../../lib/store/redis/store-node.js';
 import { slotOf } from '../../lib/connection/slots.js';
 import { hasRedis } from '../support/redis-binaries.js';
-import { startCluster, type TestCluster } from '../support/redis-cluster.js';
-import type { TestRedis } from '../support/redis-server.js';
+import { startCluster, until, type TestCluster } from '../support/redis-cluster.js';
+import { startNode, type TestRedis } from '../support/redis-server.js';
 
 jest.setTimeout(60_000);
 
@@ -90,9 +92,48 @@ const LONG_MS = 600_000;
       expect(all).toEqual(ids.map((id) => expect.objectContaining({ payload: Buffer.from(id) })));
       const [alone] = await store.readAll([user(moving!)]);
       expect(alone).toBeInstanceOf(Promise);
+      // What becomes of its invalidations does not count for those who stay, either.
+      const [place, ...others] = [moving!, ...ids].map((id) => store.placeOf(user(id)));
+      expect(new Set(others).size).toBe(1);
+      expect(others).not.toContain(place);
     } finally {
       to!.thaw();
       end();
     }
+  });
+
+  it('that is on its way to a node which has none yet is asked for there on one connection', async () => {
+    const [from] = cluster.primaries();
+    const empty = await startNode([]);
+    opened.push({ close: () => empty.stop() });
+    from!.cli('CLUSTER', 'MEET', '127.0.0.1', `${empty.port}`);
+    const known = `cluster_known_nodes:${cluster.nodes.length + 1}`;
+    await until('the empty node is known', () =>
+      [empty, ...cluster.nodes].every((node) => node.cli('CLUSTER', 'INFO').includes(known)),
+    );
+    const store = open();
+    await store.check();
+    const [moving, other] = idsAt(from!, 2);
+    for (const id of [moving!, other!]) await put(store, id);
+    migrate(moving!, from!, empty);
+    const nodes = store['nodes'] as ClusterNodes<StoreNode>;
+    const atEmpty = () => nodes['known'].get(`127.0.0.1:${empty.port}`);
+    expect(await store.read(user(moving!))).toBeDefined();
+    const connection = atEmpty();
+    expect(connection).toBeDefined();
+    for (let looks = 0; looks < 5; looks++) {
+      await nodes['look']();
+      expect(await store.read(user(moving!))).toBeDefined();
+    }
+    expect(atEmpty()).toBe(connection);
+    // Nobody asks for it any more; that it is left says nothing of the cluster.
+    for (let looks = 0; looks < 2; looks++) await nodes['look']();
+    expect(atEmpty()).toBeUndefined();
+    expect(nodes['leaving'].size).toBe(1);
+    await Promise.all(nodes['leaving']);
+    expect(nodes['stopLooking']).toBeUndefined();
+    await store.close();
+    for (const node of cluster.nodes) node.cli('CLUSTER', 'FORGET', empty.cli('CLUSTER', 'MYID'));
+    from!.cli('CLUSTER', 'SETSLOT', `${slotOf(keyOf(moving!))}`, 'STABLE');
   });
 });

@@ -113,8 +113,7 @@ export class RedisStore extends CacheStore {
   }
 
   override placeOf(entry: EntryName): string {
-    const { only } = this.nodes;
-    return only === undefined ? (this.nodes.nodeOf(this.keys.record(entry))?.place ?? '') : '';
+    return this.nodes.only === undefined ? this.nodes.placeOf(this.keys.record(entry)) : '';
   }
 
   /**

@@ -31,8 +31,6 @@ export class ReplicaError extends NoAnswerError {}
  */
 export class StoreNode implements RedisNode {
   readonly time: ServerTime;
-  /** Which server it is. */
-  readonly place: string;
   private inFlight = 0;
   /** It has said nothing since, although it was asked. */
   private owesSince = 0;
@@ -49,7 +47,6 @@ export class StoreNode implements RedisNode {
   ) {
     const time = new ServerTime(clock);
     this.time = time;
-    this.place = connection.address;
     // Sent before anything else, so that the time is known when anything else is answered.
     connection.onReady(() => {
       time.forget();
