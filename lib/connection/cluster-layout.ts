@@ -1,9 +1,9 @@
 import type { Clock } from '../time/clock.js';
 import type { NodeAddress, RedisAccess } from './redis-access.js';
 import { RedisConnection } from './redis-connection.js';
-import { CacheRedisError, meaningOf } from './redis.error.js';
+import { CacheRedisError, meaningOf, NoAnswerError } from './redis.error.js';
 import { unreachable } from './unreachable.js';
-import { layoutOf, type Layout } from './slots.js';
+import { layoutOf, nameOf, type Layout } from './slots.js';
 
 /** So many nodes are asked at once, and the first answer counts: one that hangs keeps nobody waiting. */
 const ASKED_AT_ONCE = 3;
@@ -15,6 +15,7 @@ export class ClusterLayout {
   nodes: readonly NodeAddress[];
   /** Connections for one question each. */
   private readonly scouts = new Set<RedisConnection>();
+  private closed = false;
 
   constructor(
     private readonly access: Extract<RedisAccess, { kind: 'cluster' }>,
@@ -31,13 +32,18 @@ export class ClusterLayout {
    */
   async ask(connected: readonly RedisConnection[]): Promise<Layout> {
     const ready = connected.filter(({ client }) => client.status === 'ready');
-    const others = [...this.nodes, ...this.access.seeds];
+    const asked = ready.map(({ address }) => address);
+    const others = new Map(
+      [...this.nodes, ...this.access.seeds].map((address) => [nameOf(address), address]),
+    );
+    for (const name of asked) others.delete(name);
     const questions = [
       ...this.shuffled(ready).map((connection) => () => this.answerOf(connection)),
-      ...this.shuffled(others).map((address) => () => this.scout(address)),
+      ...this.shuffled([...others.values()]).map((address) => () => this.scout(address)),
     ];
     const failures: unknown[] = [];
     for (let first = 0; first < questions.length; first += ASKED_AT_ONCE) {
+      if (this.closed) throw new NoAnswerError('The connections to the cluster are closed');
       const some = questions.slice(first, first + ASKED_AT_ONCE);
       try {
         const layout = await Promise.any(some.map((question) => question()));
@@ -50,7 +56,9 @@ export class ClusterLayout {
     throw failures.find((failure) => failure instanceof CacheRedisError) ?? failures.at(-1);
   }
 
+  /** Nobody is asked any more. */
   async close(): Promise<void> {
+    this.closed = true;
     await Promise.all([...this.scouts].map((scout) => scout.close()));
   }
 

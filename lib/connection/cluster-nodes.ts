@@ -5,7 +5,7 @@ import type { NodeAddress, RedisAccess } from './redis-access.js';
 import { RedisConnection } from './redis-connection.js';
 import { NoAnswerError, RedirectedError } from './redis.error.js';
 import type { RedisNode, RedisNodes } from './redis-nodes.js';
-import { SLOTS, slotOf } from './slots.js';
+import { nameOf, SLOTS, slotOf } from './slots.js';
 
 /** A command is sent on so many times, while nodes disagree. */
 const MOST_REDIRECTIONS = 5;
@@ -182,10 +182,6 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
     const { host, port } = partsOf(address);
     return nameOf(this.access.translate({ host: host || partsOf(said).host, port }));
   }
-}
-
-function nameOf({ host, port }: NodeAddress): string {
-  return `${host}:${port}`;
 }
 
 function partsOf(address: string): NodeAddress {

@@ -31,6 +31,10 @@ export interface Layout {
   readonly nodes: readonly NodeAddress[];
 }
 
+export function nameOf({ host, port }: NodeAddress): string {
+  return `${host}:${port}`;
+}
+
 type Range = readonly [
   first: number,
   last: number,
