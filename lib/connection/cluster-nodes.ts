@@ -5,6 +5,7 @@ import type { NodeAddress, RedisAccess } from './redis-access.js';
 import { RedisConnection } from './redis-connection.js';
 import { NoAnswerError, RedirectedError } from './redis.error.js';
 import type { RedisNode, RedisNodes } from './redis-nodes.js';
+import { withoutNode } from './unreachable.js';
 import { nameOf, SLOTS, slotOf } from './slots.js';
 
 /** A command is sent on so many times, while nodes disagree. */
@@ -35,6 +36,8 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
   private readonly leaving = new Set<Promise<void>>();
   private readonly layout: ClusterLayout;
   private looking: Promise<void> | undefined;
+  /** As the last one has ended, or will. */
+  private looked: Promise<void> | undefined;
   private lookedAt = -Infinity;
   private stopLooking: (() => void) | undefined;
   private closed = false;
@@ -63,7 +66,10 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
 
   async primaries(): Promise<readonly Node[]> {
     await this.look();
-    const addresses = new Set(this.ownerOf.filter((address) => address !== undefined));
+    const orphans = this.ownerOf.filter((address) => address === undefined).length;
+    // Where only the nodes of some are away, these are named all the same.
+    if (orphans > 0) throw withoutNode(orphans);
+    const addresses = new Set(this.ownerOf as string[]);
     return [...addresses].map((address) => this.at(address).node);
   }
 
@@ -72,7 +78,7 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
     command: (node: Node, asking: boolean) => Promise<Reply>,
   ): Promise<Reply> {
     const slot = slotOf(key);
-    if (this.ownerOf[slot] === undefined) await this.look();
+    if (this.ownerOf[slot] === undefined) await this.lookUnlessJust();
     let [address, asking] = [this.ownerOf[slot], false];
     for (let sentOn = 0; ; sentOn++) {
       if (address === undefined) throw new NoAnswerError(`No node of the cluster has slot ${slot}`);
@@ -120,8 +126,17 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
   /** Resolves when it is known who has what; rejects if nobody says. */
   private look(): Promise<void> {
     if (this.closed) return Promise.reject(new NoAnswerError('The connections are closed'));
-    this.looking ??= this.lookNow().finally(() => (this.looking = undefined));
+    if (this.looking === undefined) {
+      this.looking = this.lookNow().finally(() => (this.looking = undefined));
+      this.looked = this.looking;
+    }
     return this.looking;
+  }
+
+  /** On the way of a call: what was found a moment ago will do, and so will why nothing was. */
+  private lookUnlessJust(): Promise<void> {
+    const isJust = this.clock.monotonic() < this.lookedAt + LOOK_AGAIN_MS;
+    return isJust && !this.closed ? this.looked! : this.look();
   }
 
   private lookSoon(): void {

@@ -1,5 +1,6 @@
 import type { RedisOptions } from 'ioredis';
 import { NoAnswerError } from './redis.error.js';
+import { SLOTS } from './slots.js';
 
 /** There is no connection, and this is why. Never says a user or a password. */
 export class UnreachableError extends NoAnswerError {
@@ -22,6 +23,14 @@ export function reasonOf(error: NoAnswerError): Reason {
   if (error instanceof UnreachableError) return error;
   const { message } = (error.cause ?? error) as Error;
   return { problem: message, fix: 'see whether Redis runs, and what it says in its log.' };
+}
+
+/** Nobody has so many slots of a cluster, as its nodes say. */
+export function withoutNode(slots: number): UnreachableError {
+  return new UnreachableError(
+    `no node of the cluster has ${slots === SLOTS ? 'any slot' : `${slots} of its ${SLOTS} slots`}`,
+    'see what `redis-cli --cluster check` says of one of its nodes, and give all slots to nodes.',
+  );
 }
 
 const TRY_WITH_TLS = 'if Redis talks TLS there, write rediss:// instead of redis://';
