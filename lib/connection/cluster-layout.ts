@@ -1,8 +1,8 @@
+import type { Redis } from 'ioredis';
 import type { Clock } from '../time/clock.js';
 import type { NodeAddress, RedisAccess } from './redis-access.js';
 import { RedisConnection } from './redis-connection.js';
 import { CacheRedisError, meaningOf, NoAnswerError } from './redis.error.js';
-import { unreachable } from './unreachable.js';
 import { layoutOf, nameOf, type Layout } from './slots.js';
 
 /** So many nodes are asked at once, and the first answer counts: one that hangs keeps nobody waiting. */
@@ -15,6 +15,8 @@ export class ClusterLayout {
   nodes: readonly NodeAddress[];
   /** Connections for one question each. */
   private readonly scouts = new Set<RedisConnection>();
+  /** The nodes that somebody has written down. */
+  private readonly given: ReadonlySet<string>;
   private closed = false;
 
   constructor(
@@ -22,6 +24,7 @@ export class ClusterLayout {
     private readonly clock: Pick<Clock, 'after' | 'random'>,
   ) {
     this.nodes = access.seeds;
+    this.given = new Set(access.seeds.map(nameOf));
   }
 
   /**
@@ -56,6 +59,14 @@ export class ClusterLayout {
     throw failures.find((failure) => failure instanceof CacheRedisError) ?? failures.at(-1);
   }
 
+  connectionTo(address: NodeAddress): RedisConnection {
+    return this.connectionOf(this.access.connect(address));
+  }
+
+  connectionOf(client: Redis): RedisConnection {
+    return new RedisConnection(client, (address) => !this.given.has(address));
+  }
+
   /** Nobody is asked any more. */
   async close(): Promise<void> {
     this.closed = true;
@@ -63,7 +74,7 @@ export class ClusterLayout {
   }
 
   private async scout(address: NodeAddress): Promise<Layout> {
-    const scout = new RedisConnection(this.access.connect(address));
+    const scout = this.connectionTo(address);
     this.scouts.add(scout);
     try {
       return await this.answerOf(scout);
@@ -79,7 +90,7 @@ export class ClusterLayout {
     let stop = () => {};
     const late = new Promise<never>((_, reject) => {
       const silence = Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' });
-      const giveUp = () => reject(unreachable(silence, client.options));
+      const giveUp = () => reject(connection.unreachable(silence));
       stop = this.clock.after(ANSWER_WITHIN_MS, () => setImmediate(giveUp));
     });
     const asked = connection.connect().then(() => client.cluster('SLOTS'));

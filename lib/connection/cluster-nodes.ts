@@ -2,11 +2,11 @@ import type { Clock } from '../time/clock.js';
 import { ClusterLayout } from './cluster-layout.js';
 import { MovingSlots } from './moving-slots.js';
 import type { NodeAddress, RedisAccess } from './redis-access.js';
-import { RedisConnection } from './redis-connection.js';
+import type { RedisConnection } from './redis-connection.js';
 import { NoAnswerError, RedirectedError } from './redis.error.js';
 import type { RedisNode, RedisNodes } from './redis-nodes.js';
 import { withoutNode } from './unreachable.js';
-import { nameOf, SLOTS, slotOf } from './slots.js';
+import { hostOr, nameOf, SLOTS, slotOf } from './slots.js';
 
 /** A command is sent on so many times, while nodes disagree. */
 const MOST_REDIRECTIONS = 5;
@@ -113,7 +113,7 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
   private at(address: string): Known<Node> {
     const known = this.known.get(address);
     if (known !== undefined) return known;
-    const connection = new RedisConnection(this.access.connect(partsOf(address)));
+    const connection = this.layout.connectionTo(partsOf(address));
     const lookSoon = () => this.lookSoon();
     // Somebody else may have its keys by now, or will have them soon: tried again, it ends again.
     connection.client.on('close', lookSoon);
@@ -185,7 +185,7 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
       Object.assign(client.options, this.anyNode());
       return retryStrategy!(times);
     };
-    return new RedisConnection(client);
+    return this.layout.connectionOf(client);
   }
 
   private anyNode(): NodeAddress {
@@ -195,7 +195,7 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
 
   private addressIn({ address }: RedirectedError, said: string): string {
     const { host, port } = partsOf(address);
-    return nameOf(this.access.translate({ host: host || partsOf(said).host, port }));
+    return nameOf(this.access.translate({ host: hostOr(partsOf(said).host, host), port }));
   }
 }
 

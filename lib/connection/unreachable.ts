@@ -35,12 +35,21 @@ export function withoutNode(slots: number): UnreachableError {
 
 const TRY_WITH_TLS = 'if Redis talks TLS there, write rediss:// instead of redis://';
 const TRY_WITHOUT_TLS = 'if Redis talks no TLS there, write redis:// instead of rediss://';
+const TRANSLATE =
+  'see whether this node runs, and whether its address leads there from here; where it does not, as with containers, ' +
+  'translate it: `client: new Cluster(…, { natMap })`.';
 /** How a server that talks TLS refuses what is none. */
 const TLS_ALERT = 21;
 
 /** What a connection to where `options` lead has failed with, as a person can use it. */
-export function unreachable(failure: Error | undefined, options: RedisOptions): UnreachableError {
-  const at = placeOf(options);
+export function unreachable(
+  failure: Error | undefined,
+  options: RedisOptions,
+  /** Nobody has written its address: a cluster says that it has a node there. */
+  isAnnounced = false,
+): UnreachableError {
+  const place = placeOf(options);
+  const at = isAnnounced ? `the node ${place} announced by the cluster` : place;
   const told = (problem: string, fix: string) =>
     new UnreachableError(problem, fix, { cause: failure });
   const { code, message = 'it has ended the connection' } = (failure ??
@@ -57,13 +66,15 @@ export function unreachable(failure: Error | undefined, options: RedisOptions): 
   if (code === 'ECONNREFUSED') {
     return told(
       `nothing listens at ${at} (${code})`,
-      'see whether Redis runs there, and whether the address is right.',
+      isAnnounced ? TRANSLATE : 'see whether Redis runs there, and whether the address is right.',
     );
   }
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
     return told(
       `the host of ${at} is not known (${code})`,
-      'see whether its name is right, and whether this machine can resolve it.',
+      isAnnounced
+        ? TRANSLATE
+        : 'see whether its name is right, and whether this machine can resolve it.',
     );
   }
   const [, type] = /^Unknown RESP type (\d+)/.exec(message) ?? [];
@@ -92,12 +103,16 @@ export function unreachable(failure: Error | undefined, options: RedisOptions): 
   ) {
     return told(
       `${at} gave no answer in time (ETIMEDOUT)`,
-      `see whether a firewall is in between, and whether this is the port of Redis; ${other}.`,
+      isAnnounced
+        ? TRANSLATE
+        : `see whether a firewall is in between, and whether this is the port of Redis; ${other}.`,
     );
   }
   return told(
     `${at} is out of reach (${reason})`,
-    `see whether Redis runs there, and whether this is its port; ${other}.`,
+    isAnnounced
+      ? TRANSLATE
+      : `see whether Redis runs there, and whether this is its port; ${other}.`,
   );
 }
 

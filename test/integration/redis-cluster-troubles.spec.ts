@@ -1,6 +1,8 @@
 import { jest } from '@jest/globals';
 import { RedisStore } from '../../lib/store/redis/redis-store.js';
 import { EntryKeys } from '../../lib/store/redis/entry-keys.js';
+import { Cluster } from 'ioredis';
+import type { RedisSource } from '../../lib/connection/redis-source.js';
 import type { ClusterNodes } from '../../lib/connection/cluster-nodes.js';
 import type { StoreNode } from '../../lib/store/redis/store-node.js';
 import { slotOf } from '../../lib/connection/slots.js';
@@ -135,5 +137,46 @@ const LONG_MS = 600_000;
     await store.close();
     for (const node of cluster.nodes) node.cli('CLUSTER', 'FORGET', empty.cli('CLUSTER', 'MYID'));
     from!.cli('CLUSTER', 'SETSLOT', `${slotOf(keyOf(moving!))}`, 'STABLE');
+  });
+});
+
+(hasRedis() ? describe : describe.skip)('one node of a Redis Cluster', () => {
+  let cluster: TestCluster;
+  const outcomeOf = async (source: RedisSource) => {
+    const store = new RedisStore(source);
+    try {
+      return await store.check();
+    } finally {
+      await store.close();
+    }
+  };
+  beforeAll(async () => {
+    cluster = (await startCluster())!;
+  });
+  afterAll(() => cluster?.stop());
+
+  it('that is elsewhere for us is told as what the cluster announces', async () => {
+    const [seed, other] = cluster.primaries();
+    // Nobody listens there.
+    const natMap = { [`127.0.0.1:${other!.port}`]: { host: '127.0.0.1', port: 1 } };
+    const client = new Cluster([seed!.url], { lazyConnect: true, natMap });
+    expect(await outcomeOf({ client })).toEqual({
+      outOfReach: expect.stringMatching(
+        /^nothing listens at the node 127\.0\.0\.1:1 announced by the cluster .* natMap/,
+      ),
+    });
+  });
+
+  it('that wants a password is named', async () => {
+    const [, shy] = cluster.primaries();
+    shy!.cli('CONFIG', 'SET', 'requirepass', 'secret');
+    try {
+      const seeds = cluster.nodes.filter((node) => node !== shy).map(({ url }) => url);
+      await expect(outcomeOf({ nodes: seeds })).rejects.toThrow(
+        `Redis refused to let the cache in at 127.0.0.1:${shy!.port}: NOAUTH`,
+      );
+    } finally {
+      shy!.cli('-a', 'secret', 'CONFIG', 'SET', 'requirepass', '');
+    }
   });
 });
