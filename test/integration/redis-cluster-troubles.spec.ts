@@ -6,6 +6,8 @@ import type { RedisSource } from '../../lib/connection/redis-source.js';
 import type { ClusterNodes } from '../../lib/connection/cluster-nodes.js';
 import type { StoreNode } from '../../lib/store/redis/store-node.js';
 import { slotOf } from '../../lib/connection/slots.js';
+import { RedisLock } from '../../lib/coordination/redis/redis-lock.js';
+import { eventually } from '../support/engine.js';
 import { hasRedis } from '../support/redis-binaries.js';
 import { startCluster, until, type TestCluster } from '../support/redis-cluster.js';
 import { startNode, type TestRedis } from '../support/redis-server.js';
@@ -177,6 +179,35 @@ const LONG_MS = 600_000;
       );
     } finally {
       shy!.cli('-a', 'secret', 'CONFIG', 'SET', 'requirepass', '');
+    }
+  });
+
+  it('that hangs has who asks it for a lock look for another one', async () => {
+    const [mute] = cluster.primaries();
+    const others = cluster.nodes.filter((node) => node !== mute);
+    const lock = new RedisLock({ nodes: others.map(({ url }) => url), namespace: 'locks' });
+    const names = Array.from({ length: 100 }, (_, index) => `name ${index}`);
+    const name = names.find((one) => cluster.ownerOf(`locks:k:{${one}}`) === mute)!;
+    await (await lock.acquire(name))!.release();
+    const looks = () =>
+      others.reduce((sum, node) => {
+        const [, calls = 0] =
+          /cluster\|slots:calls=(\d+)/.exec(node.cli('INFO', 'commandstats')) ?? [];
+        return sum + Number(calls);
+      }, 0);
+    const before = looks();
+    mute!.freeze();
+    try {
+      // Its connection is given up much later, and only its end would have had somebody look.
+      expect(await lock.acquire(name, { patience: 0 })).toBeUndefined();
+      const { client } = lock['nodes'].nodeOf(`locks:k:{${name}}`)!.connection;
+      const ended = jest.fn();
+      client.on('close', ended);
+      await eventually(() => looks() > before);
+      expect(ended).not.toHaveBeenCalled();
+    } finally {
+      mute!.thaw();
+      await lock.close();
     }
   });
 });
