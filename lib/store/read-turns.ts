@@ -14,8 +14,6 @@ interface Asked {
  * that came on several sockets would each send a command of their own then. While enough is under way, turns become one.
  */
 export class ReadTurns {
-  /** How many there were. */
-  count = 0;
   private turn: Asked[] | undefined;
   private underWay = 0;
   private isDue = false;
@@ -34,7 +32,14 @@ export class ReadTurns {
       since: number,
     ) => Promise<StoredEntry | undefined>,
     private readonly now: () => number,
+    /** A turn is over. */
+    private readonly onEnd: () => void,
   ) {}
+
+  /** Nobody has asked for anything that was not answered. */
+  get isIdle(): boolean {
+    return this.turn === undefined && this.underWay === 0;
+  }
 
   find(entry: EntryName): Promise<StoredEntry | undefined> {
     return new Promise((resolve, reject) => {
@@ -80,7 +85,7 @@ export class ReadTurns {
   private end(): Asked[] {
     const asked = this.turn!;
     this.turn = undefined;
-    this.count++;
+    this.onEnd();
     return asked;
   }
 }

@@ -401,6 +401,29 @@ describe('a store of several parts', () => {
     expect(asked).toEqual([['here', 'here'], ['there']]);
   });
 
+  it('is not remembered part by part for good, but for what is out of reach or asked just now', async () => {
+    const { store, guarded } = setUp();
+    store.placeOf = ({ id }) => id;
+    let answer!: (all: undefined[]) => void;
+    store.readAll = ([one]) =>
+      one!.id === 'failed'
+        ? Promise.reject(new Error('connection reset'))
+        : one!.id === 'asked'
+          ? new Promise((resolve) => (answer = resolve))
+          : Promise.resolve([undefined]);
+    const named = (id: string) => ({ entity: 'profile', id });
+    await expect(guarded.find(named('failed'))).rejects.toBe(NO_STORE);
+    const asked = guarded.find(named('asked'));
+    for (let i = 0; i < 1_000; i++) await guarded.find(named(`server ${i}`));
+    const places = guarded['places'];
+    expect(places.size).toBeLessThan(100);
+    expect([places.has('failed'), places.has('asked')]).toEqual([true, true]);
+    answer([undefined]);
+    await expect(asked).resolves.toBeUndefined();
+    // Each part is counted in, also those that were forgotten.
+    expect(guarded.turns).toBe(1_002);
+  });
+
   it('is there although what it has sent on to another part is not answered', async () => {
     const { store, guarded, pass } = setUp();
     let late!: (error: Error) => void;
