@@ -1,4 +1,4 @@
-import { ClusterNodes } from '../../../lib/connection/cluster-nodes.js';
+import type { ClusterNodes } from '../../../lib/connection/cluster-nodes.js';
 import { openNodes } from '../../../lib/connection/open-nodes.js';
 import type { RedisConnection } from '../../../lib/connection/redis-connection.js';
 import { SLOTS, type Layout } from '../../../lib/connection/slots.js';
