@@ -1,9 +1,9 @@
+import type { Redis } from 'ioredis';
 import type { Clock } from '../time/clock.js';
 import type { NodeAddress, RedisAccess } from './redis-access.js';
 import { RedisConnection } from './redis-connection.js';
-import { CacheRedisError, meaningOf } from './redis.error.js';
-import { unreachable } from './unreachable.js';
-import { layoutOf, type Layout } from './slots.js';
+import { CacheRedisError, meaningOf, NoAnswerError } from './redis.error.js';
+import { layoutOf, nameOf, type Layout } from './slots.js';
 
 /** So many nodes are asked at once, and the first answer counts: one that hangs keeps nobody waiting. */
 const ASKED_AT_ONCE = 3;
@@ -15,12 +15,16 @@ export class ClusterLayout {
   nodes: readonly NodeAddress[];
   /** Connections for one question each. */
   private readonly scouts = new Set<RedisConnection>();
+  /** The nodes that somebody has written down. */
+  private readonly given: ReadonlySet<string>;
+  private closed = false;
 
   constructor(
     private readonly access: Extract<RedisAccess, { kind: 'cluster' }>,
     private readonly clock: Pick<Clock, 'after' | 'random'>,
   ) {
     this.nodes = access.seeds;
+    this.given = new Set(access.seeds.map(nameOf));
   }
 
   /**
@@ -31,13 +35,18 @@ export class ClusterLayout {
    */
   async ask(connected: readonly RedisConnection[]): Promise<Layout> {
     const ready = connected.filter(({ client }) => client.status === 'ready');
-    const others = [...this.nodes, ...this.access.seeds];
+    const asked = ready.map(({ address }) => address);
+    const others = new Map(
+      [...this.nodes, ...this.access.seeds].map((address) => [nameOf(address), address]),
+    );
+    for (const name of asked) others.delete(name);
     const questions = [
       ...this.shuffled(ready).map((connection) => () => this.answerOf(connection)),
-      ...this.shuffled(others).map((address) => () => this.scout(address)),
+      ...this.shuffled([...others.values()]).map((address) => () => this.scout(address)),
     ];
     const failures: unknown[] = [];
     for (let first = 0; first < questions.length; first += ASKED_AT_ONCE) {
+      if (this.closed) throw new NoAnswerError('The connections to the cluster are closed');
       const some = questions.slice(first, first + ASKED_AT_ONCE);
       try {
         const layout = await Promise.any(some.map((question) => question()));
@@ -50,12 +59,22 @@ export class ClusterLayout {
     throw failures.find((failure) => failure instanceof CacheRedisError) ?? failures.at(-1);
   }
 
+  connectionTo(address: NodeAddress): RedisConnection {
+    return this.connectionOf(this.access.connect(address));
+  }
+
+  connectionOf(client: Redis): RedisConnection {
+    return new RedisConnection(client, (address) => !this.given.has(address));
+  }
+
+  /** Nobody is asked any more. */
   async close(): Promise<void> {
+    this.closed = true;
     await Promise.all([...this.scouts].map((scout) => scout.close()));
   }
 
   private async scout(address: NodeAddress): Promise<Layout> {
-    const scout = new RedisConnection(this.access.connect(address));
+    const scout = this.connectionTo(address);
     this.scouts.add(scout);
     try {
       return await this.answerOf(scout);
@@ -71,7 +90,7 @@ export class ClusterLayout {
     let stop = () => {};
     const late = new Promise<never>((_, reject) => {
       const silence = Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' });
-      const giveUp = () => reject(unreachable(silence, client.options));
+      const giveUp = () => reject(connection.unreachable(silence));
       stop = this.clock.after(ANSWER_WITHIN_MS, () => setImmediate(giveUp));
     });
     const asked = connection.connect().then(() => client.cluster('SLOTS'));

@@ -1,10 +1,12 @@
 import type { Clock } from '../time/clock.js';
 import { ClusterLayout } from './cluster-layout.js';
+import { MovingSlots } from './moving-slots.js';
 import type { NodeAddress, RedisAccess } from './redis-access.js';
-import { RedisConnection } from './redis-connection.js';
+import type { RedisConnection } from './redis-connection.js';
 import { NoAnswerError, RedirectedError } from './redis.error.js';
 import type { RedisNode, RedisNodes } from './redis-nodes.js';
-import { SLOTS, slotOf } from './slots.js';
+import { withoutNode } from './unreachable.js';
+import { hostOr, nameOf, SLOTS, slotOf } from './slots.js';
 
 /** A command is sent on so many times, while nodes disagree. */
 const MOST_REDIRECTIONS = 5;
@@ -14,6 +16,8 @@ const LOOK_AGAIN_MS = 100;
 interface Known<Node> {
   readonly connection: RedisConnection;
   readonly node: Node;
+  /** Its end says nothing of the cluster any more. */
+  readonly ignore: () => void;
 }
 
 /**
@@ -27,10 +31,13 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
   readonly subscriber: RedisConnection;
   private readonly known = new Map<string, Known<Node>>();
   private readonly ownerOf: (string | undefined)[] = Array<undefined>(SLOTS);
+  private readonly moving = new MovingSlots();
   /** Those that are being closed. */
   private readonly leaving = new Set<Promise<void>>();
   private readonly layout: ClusterLayout;
   private looking: Promise<void> | undefined;
+  /** As the last one has ended, or will. */
+  private looked: Promise<void> | undefined;
   private lookedAt = -Infinity;
   private stopLooking: (() => void) | undefined;
   private closed = false;
@@ -49,9 +56,20 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
     return address === undefined ? undefined : this.at(address).node;
   }
 
+  placeOf(key: string): string {
+    const slot = slotOf(key);
+    const to = this.moving.to(slot);
+    const owner = this.ownerOf[slot] ?? '';
+    // Either of the two may be why it fails, and is not to answer for the other one.
+    return to === undefined ? owner : `${owner} to ${to}`;
+  }
+
   async primaries(): Promise<readonly Node[]> {
     await this.look();
-    const addresses = new Set(this.ownerOf.filter((address) => address !== undefined));
+    const orphans = this.ownerOf.filter((address) => address === undefined).length;
+    // Where only the nodes of some are away, these are named all the same.
+    if (orphans > 0) throw withoutNode(orphans);
+    const addresses = new Set(this.ownerOf as string[]);
     return [...addresses].map((address) => this.at(address).node);
   }
 
@@ -60,7 +78,7 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
     command: (node: Node, asking: boolean) => Promise<Reply>,
   ): Promise<Reply> {
     const slot = slotOf(key);
-    if (this.ownerOf[slot] === undefined) await this.look();
+    if (this.ownerOf[slot] === undefined) await this.lookUnlessJust();
     let [address, asking] = [this.ownerOf[slot], false];
     for (let sentOn = 0; ; sentOn++) {
       if (address === undefined) throw new NoAnswerError(`No node of the cluster has slot ${slot}`);
@@ -71,7 +89,11 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
         if (!(error instanceof RedirectedError) || sentOn === MOST_REDIRECTIONS) throw error;
         address = this.addressIn(error, address);
         asking = error.isAsk;
-        if (asking) continue;
+        if (asking) {
+          this.moving.told(error.slot, address);
+          continue;
+        }
+        this.moving.end(error.slot);
         this.ownerOf[error.slot] = address;
         this.lookSoon();
       }
@@ -91,11 +113,12 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
   private at(address: string): Known<Node> {
     const known = this.known.get(address);
     if (known !== undefined) return known;
-    const connection = new RedisConnection(this.access.connect(partsOf(address)));
+    const connection = this.layout.connectionTo(partsOf(address));
     const lookSoon = () => this.lookSoon();
     // Somebody else may have its keys by now, or will have them soon: tried again, it ends again.
     connection.client.on('close', lookSoon);
-    const created = { connection, node: this.nodeOn(connection, lookSoon) };
+    const ignore = () => void connection.client.off('close', lookSoon);
+    const created = { connection, node: this.nodeOn(connection, lookSoon), ignore };
     this.known.set(address, created);
     return created;
   }
@@ -103,8 +126,17 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
   /** Resolves when it is known who has what; rejects if nobody says. */
   private look(): Promise<void> {
     if (this.closed) return Promise.reject(new NoAnswerError('The connections are closed'));
-    this.looking ??= this.lookNow().finally(() => (this.looking = undefined));
+    if (this.looking === undefined) {
+      this.looking = this.lookNow().finally(() => (this.looking = undefined));
+      this.looked = this.looking;
+    }
     return this.looking;
+  }
+
+  /** On the way of a call: what was found a moment ago will do, and so will why nothing was. */
+  private lookUnlessJust(): Promise<void> {
+    const isJust = this.clock.monotonic() < this.lookedAt + LOOK_AGAIN_MS;
+    return isJust && !this.closed ? this.looked! : this.look();
   }
 
   private lookSoon(): void {
@@ -126,10 +158,12 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
       this.ownerOf.fill(nameOf(primary), first, last + 1);
     }
     const named = new Set(nodes.map(nameOf));
-    for (const [address, { node }] of this.known) {
-      if (named.has(address)) continue;
+    this.moving.looked(this.ownerOf);
+    for (const [address, { node, ignore }] of this.known) {
+      if (named.has(address) || this.moving.isTarget(address)) continue;
       // What is on its way to it will not be answered, or would be by one that is not of this cluster.
       this.known.delete(address);
+      ignore();
       const leaving = node.close().finally(() => this.leaving.delete(leaving));
       this.leaving.add(leaving);
     }
@@ -151,7 +185,7 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
       Object.assign(client.options, this.anyNode());
       return retryStrategy!(times);
     };
-    return new RedisConnection(client);
+    return this.layout.connectionOf(client);
   }
 
   private anyNode(): NodeAddress {
@@ -161,12 +195,8 @@ export class ClusterNodes<Node extends RedisNode> implements RedisNodes<Node> {
 
   private addressIn({ address }: RedirectedError, said: string): string {
     const { host, port } = partsOf(address);
-    return nameOf(this.access.translate({ host: host || partsOf(said).host, port }));
+    return nameOf(this.access.translate({ host: hostOr(partsOf(said).host, host), port }));
   }
-}
-
-function nameOf({ host, port }: NodeAddress): string {
-  return `${host}:${port}`;
 }
 
 function partsOf(address: string): NodeAddress {

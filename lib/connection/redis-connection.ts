@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Redis } from 'ioredis';
 import type { LuaScript } from './lua-script.js';
 import { isReply, meaningOf } from './redis.error.js';
-import { unreachable } from './unreachable.js';
+import { unreachable, type UnreachableError } from './unreachable.js';
 
 /** As the client rejects what it has sent. */
 interface CommandError extends Error {
@@ -18,7 +18,11 @@ export class RedisConnection {
   private failed = false;
   private closed = false;
 
-  constructor(readonly client: Redis) {
+  constructor(
+    readonly client: Redis,
+    /** Of a node of a cluster: whether only the cluster has told that it is there. */
+    private readonly isAnnounced?: (address: string) => boolean,
+  ) {
     // Whoever wants something of it learns of it by his own call; an error nobody listens to is printed by the client.
     client.on('error', (error) => this.fail(error));
     client.on('close', () => this.fail(undefined));
@@ -96,6 +100,11 @@ export class RedisConnection {
     else this.resume();
   }
 
+  /** What is to be told of it, if `failure` is why it does not answer. */
+  unreachable(failure: Error | undefined): UnreachableError {
+    return unreachable(failure, this.client.options, this.isAnnounced?.(this.address));
+  }
+
   /** Begins again if it has given up. */
   resume(): void {
     if (this.client.status === 'end') this.connect().catch(() => undefined);
@@ -155,13 +164,18 @@ export class RedisConnection {
     // The client would go on with the first database, which belongs to somebody else.
     const isElsewhere = error?.command?.name === 'select';
     this.trouble = isReply(error)
-      ? meaningOf(error, isElsewhere ? `select database ${client.options.db}` : 'let the cache in')
-      : unreachable(error, client.options);
+      ? meaningOf(error, isElsewhere ? `select database ${client.options.db}` : this.entry)
+      : this.unreachable(error);
     if (isElsewhere) client.disconnect(true);
   }
 
   private reason(): Error {
-    return this.trouble ?? unreachable(undefined, this.client.options);
+    return this.trouble ?? this.unreachable(undefined);
+  }
+
+  /** What it asks for first. Of many nodes, one may be unlike the others. */
+  private get entry(): string {
+    return `let the cache in${this.isAnnounced === undefined ? '' : ` at ${this.address}`}`;
   }
 }
 

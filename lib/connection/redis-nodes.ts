@@ -13,6 +13,8 @@ export interface RedisNodes<Node extends RedisNode> {
   readonly subscriber: RedisConnection;
   /** Who has the key, as far as that is known. */
   nodeOf(key: string): Node | undefined;
+  /** Names who answers for the key, as far as that is known; all names differ that may fail one by one. */
+  placeOf(key: string): string;
   /** All who have keys; finds out first where that is not known. */
   primaries(): Promise<readonly Node[]>;
   /**

@@ -24,6 +24,10 @@ export class SingleNode<Node extends RedisNode> implements RedisNodes<Node> {
     return this.only;
   }
 
+  placeOf(): string {
+    return '';
+  }
+
   primaries(): Promise<readonly Node[]> {
     return Promise.resolve([this.only]);
   }

@@ -31,6 +31,15 @@ export interface Layout {
   readonly nodes: readonly NodeAddress[];
 }
 
+export function nameOf({ host, port }: NodeAddress): string {
+  return `${host}:${port}`;
+}
+
+/** A node that does not know how it is called says nothing, or `?` where it was to be called by a name. */
+export function hostOr(other: string, host: string | null): string {
+  return host === null || host === '' || host === '?' ? other : host;
+}
+
 type Range = readonly [
   first: number,
   last: number,
@@ -44,7 +53,9 @@ export function layoutOf(
   translate: (address: NodeAddress) => NodeAddress,
 ): Layout {
   const ranges = (answer as readonly Range[]).map(([first, last, ...nodes]) => {
-    const addresses = nodes.map(([host, port]) => translate({ host: host || asked.host, port }));
+    const addresses = nodes.map(([host, port]) =>
+      translate({ host: hostOr(asked.host, host), port }),
+    );
     return { first, last, primary: addresses[0]!, addresses };
   });
   return { ranges, nodes: ranges.flatMap(({ addresses }) => addresses) };

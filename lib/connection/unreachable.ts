@@ -1,5 +1,6 @@
 import type { RedisOptions } from 'ioredis';
 import { NoAnswerError } from './redis.error.js';
+import { SLOTS } from './slots.js';
 
 /** There is no connection, and this is why. Never says a user or a password. */
 export class UnreachableError extends NoAnswerError {
@@ -24,14 +25,31 @@ export function reasonOf(error: NoAnswerError): Reason {
   return { problem: message, fix: 'see whether Redis runs, and what it says in its log.' };
 }
 
+/** Nobody has so many slots of a cluster, as its nodes say. */
+export function withoutNode(slots: number): UnreachableError {
+  return new UnreachableError(
+    `no node of the cluster has ${slots === SLOTS ? 'any slot' : `${slots} of its ${SLOTS} slots`}`,
+    'see what `redis-cli --cluster check` says of one of its nodes, and give all slots to nodes.',
+  );
+}
+
 const TRY_WITH_TLS = 'if Redis talks TLS there, write rediss:// instead of redis://';
 const TRY_WITHOUT_TLS = 'if Redis talks no TLS there, write redis:// instead of rediss://';
+const TRANSLATE =
+  'see whether this node runs, and whether its address leads there from here; where it does not, as with containers, ' +
+  'translate it: `client: new Cluster(…, { natMap })`.';
 /** How a server that talks TLS refuses what is none. */
 const TLS_ALERT = 21;
 
 /** What a connection to where `options` lead has failed with, as a person can use it. */
-export function unreachable(failure: Error | undefined, options: RedisOptions): UnreachableError {
-  const at = placeOf(options);
+export function unreachable(
+  failure: Error | undefined,
+  options: RedisOptions,
+  /** Nobody has written its address: a cluster says that it has a node there. */
+  isAnnounced = false,
+): UnreachableError {
+  const place = placeOf(options);
+  const at = isAnnounced ? `the node ${place} announced by the cluster` : place;
   // The client adds what was sent: a password.
   delete (failure as { command?: unknown } | undefined)?.command;
   const told = (problem: string, fix: string) =>
@@ -50,13 +68,15 @@ export function unreachable(failure: Error | undefined, options: RedisOptions): 
   if (code === 'ECONNREFUSED') {
     return told(
       `nothing listens at ${at} (${code})`,
-      'see whether Redis runs there, and whether the address is right.',
+      isAnnounced ? TRANSLATE : 'see whether Redis runs there, and whether the address is right.',
     );
   }
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
     return told(
       `the host of ${at} is not known (${code})`,
-      'see whether its name is right, and whether this machine can resolve it.',
+      isAnnounced
+        ? TRANSLATE
+        : 'see whether its name is right, and whether this machine can resolve it.',
     );
   }
   const [, type] = /^Unknown RESP type (\d+)/.exec(message) ?? [];
@@ -85,12 +105,16 @@ export function unreachable(failure: Error | undefined, options: RedisOptions): 
   ) {
     return told(
       `${at} gave no answer in time (ETIMEDOUT)`,
-      `see whether a firewall is in between, and whether this is the port of Redis; ${other}.`,
+      isAnnounced
+        ? TRANSLATE
+        : `see whether a firewall is in between, and whether this is the port of Redis; ${other}.`,
     );
   }
   return told(
     `${at} is out of reach (${reason})`,
-    `see whether Redis runs there, and whether this is its port; ${other}.`,
+    isAnnounced
+      ? TRANSLATE
+      : `see whether Redis runs there, and whether this is its port; ${other}.`,
   );
 }
 

@@ -8,6 +8,11 @@ export class Breaker {
   private failures = 0;
   private probeAt = 0;
 
+  /** Nothing is known that one that has just begun would not know. */
+  get isFresh(): boolean {
+    return this.failures === 0;
+  }
+
   /** One call goes through now and then while it is out of reach, to see whether it still is. */
   admits(now: number): boolean {
     if (this.failures < MOST_FAILURES) return true;

@@ -83,6 +83,13 @@ export type FillOutcome = 'stored' | 'voided' | 'older version';
 export type CheckOutcome = 'ready' | 'out of reach' | { readonly outOfReach: string };
 
 /**
+ * What is there of one entry of several; a promise where the part of the store that was asked has sent it on to another
+ * one: nobody else waits for it, and what becomes of it is no failure of who was asked. Nobody may listen to it any more
+ * when it is rejected.
+ */
+export type ReadAnswer = StoredEntry | undefined | Promise<StoredEntry | undefined>;
+
+/**
  * Where entries are kept that several processes share. Every method may reject, late or never answer: whoever calls
  * them has a deadline of his own, and goes on without the store. A command whose answer was lost may take effect at any
  * later time, and more than once.
@@ -123,7 +130,7 @@ export abstract class CacheStore {
   abstract read(entry: EntryName): Promise<StoredEntry | undefined>;
 
   /** The same for several, which were asked for in one turn of the event loop: in their order. */
-  readAll(entries: readonly EntryName[]): Promise<readonly (StoredEntry | undefined)[]> {
+  readAll(entries: readonly EntryName[]): Promise<readonly ReadAnswer[]> {
     return Promise.all(entries.map((entry) => this.read(entry)));
   }
 

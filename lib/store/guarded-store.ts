@@ -20,6 +20,9 @@ export const NO_STORE = new Error('the store is out of reach');
 /** The store did answer, and refuses. */
 export const REFUSED = new Error('the store refuses');
 
+/** More than most stores ever have. */
+const MOST_PLACES = 64;
+
 interface Wait {
   readonly until: number;
   /** Nothing when it is over: it would hold on to the answer until its time is up. */
@@ -39,6 +42,8 @@ interface Terms<T> {
 /** A part of the store that fails and comes back by itself. */
 interface Place {
   readonly breaker: Breaker;
+  /** Of what it sends on to others. */
+  readonly onward: Breaker;
   readonly reads: ReadTurns;
 }
 
@@ -55,6 +60,10 @@ export class GuardedStore {
   private readonly places = new Map<string, Place>();
   /** Who may not write the log may still read the store: what happens there does not count. */
   private readonly ofLog = { breaker: new Breaker() };
+  /** As soon as there are so many places, those are forgotten that nothing is known of. */
+  private mostPlaces = MOST_PLACES;
+  /** How many turns there were in which entries were asked for. */
+  turns = 0;
   private closed = false;
 
   constructor(
@@ -82,13 +91,6 @@ export class GuardedStore {
   /** The entry, however old. */
   find(entry: EntryName): Promise<StoredEntry | undefined> {
     return this.placeOf(entry).reads.find(entry);
-  }
-
-  /** How many turns there were in which entries were asked for. */
-  get turns(): number {
-    let turns = 0;
-    for (const { reads } of this.places.values()) turns += reads.count;
-    return turns;
   }
 
   lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
@@ -147,11 +149,22 @@ export class GuardedStore {
           isSound: (all) => isSoundRead(all, entries.length),
           since,
         }),
+      (answer, since) => this.within({ breaker: place.onward }, () => answer, { since }),
       () => this.clock.monotonic(),
+      () => this.turns++,
     );
-    const place: Place = { breaker: new Breaker(), reads };
+    const place: Place = { breaker: new Breaker(), onward: new Breaker(), reads };
+    if (this.places.size >= this.mostPlaces) this.forgetPlaces();
     this.places.set(name, place);
     return place;
+  }
+
+  /** Servers come and go, and each has had a name. */
+  private forgetPlaces(): void {
+    for (const [name, { breaker, onward, reads }] of this.places) {
+      if (breaker.isFresh && onward.isFresh && reads.isIdle) this.places.delete(name);
+    }
+    this.mostPlaces = Math.max(MOST_PLACES, 2 * this.places.size);
   }
 
   private nameOf(entry: EntryName): string {

@@ -1,11 +1,11 @@
-import type { EntryName, StoredEntry } from './cache-store.js';
+import type { EntryName, ReadAnswer, StoredEntry } from './cache-store.js';
 
 /** So many questions are under way at a time: enough to keep a store busy, and no more that one that hangs may hold. */
 const MOST_UNDER_WAY = 4;
 
 interface Asked {
   readonly entry: EntryName;
-  readonly resolve: (stored: StoredEntry | undefined) => void;
+  readonly resolve: (stored: ReadAnswer) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -14,8 +14,6 @@ interface Asked {
  * that came on several sockets would each send a command of their own then. While enough is under way, turns become one.
  */
 export class ReadTurns {
-  /** How many there were. */
-  count = 0;
   private turn: Asked[] | undefined;
   private underWay = 0;
   private isDue = false;
@@ -27,9 +25,21 @@ export class ReadTurns {
     private readonly read: (
       entries: readonly EntryName[],
       since: number,
-    ) => Promise<readonly (StoredEntry | undefined)[]>,
+    ) => Promise<readonly ReadAnswer[]>,
+    /** What becomes of an entry that was sent on. */
+    private readonly sentOn: (
+      answer: Promise<StoredEntry | undefined>,
+      since: number,
+    ) => Promise<StoredEntry | undefined>,
     private readonly now: () => number,
+    /** A turn is over. */
+    private readonly onEnd: () => void,
   ) {}
+
+  /** Nobody has asked for anything that was not answered. */
+  get isIdle(): boolean {
+    return this.turn === undefined && this.underWay === 0;
+  }
 
   find(entry: EntryName): Promise<StoredEntry | undefined> {
     return new Promise((resolve, reject) => {
@@ -52,10 +62,14 @@ export class ReadTurns {
     const asked = this.end();
     this.underWay++;
     const entries = asked.map(({ entry }) => entry);
-    this.read(entries, this.dueSince).then(
+    const since = this.dueSince;
+    this.read(entries, since).then(
       (all) => {
         this.underWay--;
-        asked.forEach(({ resolve }, index) => resolve(all[index]));
+        asked.forEach(({ resolve }, index) => {
+          const answer = all[index];
+          resolve(answer instanceof Promise ? this.sentOn(answer, since) : answer);
+        });
         if (this.isDue) this.send();
       },
       (error: unknown) => {
@@ -71,7 +85,7 @@ export class ReadTurns {
   private end(): Asked[] {
     const asked = this.turn!;
     this.turn = undefined;
-    this.count++;
+    this.onEnd();
     return asked;
   }
 }

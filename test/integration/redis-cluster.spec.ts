@@ -11,6 +11,7 @@ import { SystemClock } from '../../lib/time/clock.js';
 import { eventually, testEngine } from '../support/engine.js';
 import { hasRedis } from '../support/redis-binaries.js';
 import { startCluster, type TestCluster } from '../support/redis-cluster.js';
+import { readAll } from '../support/read-all.js';
 import { RedisProxy } from '../support/redis-proxy.js';
 import { startRedis, type TestRedis } from '../support/redis-server.js';
 
@@ -106,7 +107,7 @@ const Users = entity<{ id: string }>('user', {
     const store = open();
     for (const node of cluster.primaries()) node.cli('SCRIPT', 'FLUSH');
     for (const id of IDS) await put(store, id);
-    const all = await store.readAll(IDS.map(user));
+    const all = await readAll(store, IDS.map(user));
     expect(all.map((entry) => Buffer.from(entry!.payload!).toString())).toEqual(IDS);
   });
 
@@ -158,7 +159,7 @@ const Users = entity<{ id: string }>('user', {
     from.cli('MIGRATE', '127.0.0.1', `${to.port}`, keyOf(id!), '0', '5000');
     const asked = await cluster.counted(async () => {
       expect(await store.read(user(id!))).toMatchObject({ payload: Buffer.from(id!) });
-      const all = await store.readAll(IDS.map(user));
+      const all = await readAll(store, IDS.map(user));
       expect(all[0]).toMatchObject({ payload: Buffer.from(id!) });
     });
     expect(asked('ASK')).toBeGreaterThan(0);
@@ -171,7 +172,7 @@ const Users = entity<{ id: string }>('user', {
     }
     const moved = await cluster.counted(async () => {
       await store.invalidate(user(id!));
-      expect(await store.readAll(IDS.map(user))).toEqual(IDS.map(() => undefined));
+      expect(await readAll(store, IDS.map(user))).toEqual(IDS.map(() => undefined));
       await put(store, id!);
     });
     expect(moved('MOVED')).toBeGreaterThan(0);

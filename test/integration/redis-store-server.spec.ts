@@ -4,6 +4,7 @@ import type { EntryName, LeaseTerms } from '../../lib/store/cache-store.js';
 import { RedisStore, type RedisStoreOptions } from '../../lib/store/redis/redis-store.js';
 import { hasRedis } from '../support/redis-binaries.js';
 import { RedisProxy } from '../support/redis-proxy.js';
+import { readAll } from '../support/read-all.js';
 import { startRedis, type TestRedis } from '../support/redis-server.js';
 
 jest.setTimeout(120_000);
@@ -79,7 +80,8 @@ const numbered = (id: unknown): EntryName => ({ entity: 'user', id: String(id) }
       const store = open();
       await put(store, numbered(0));
       const before = await calls();
-      const reads = await store.readAll(Array.from({ length: count }, (_, i) => numbered(i)));
+      const names = Array.from({ length: count }, (_, i) => numbered(i));
+      const reads = await readAll(store, names);
       const after = await calls();
       expect(reads.map((read) => text(read?.payload))).toEqual([
         'value',

@@ -40,7 +40,7 @@ export abstract class RelayedStore extends CacheStore {
     return this.send('read', () => this.store.read(entry));
   }
 
-  override readAll(entries: readonly EntryName[]): Promise<readonly (StoredEntry | undefined)[]> {
+  override readAll(entries: readonly EntryName[]): ReturnType<CacheStore['readAll']> {
     return this.send('read', () => this.store.readAll(entries));
   }
 

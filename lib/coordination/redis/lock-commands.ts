@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { LuaScript } from '../../connection/lua-script.js';
-import type { RedisConnection } from '../../connection/redis-connection.js';
 import type { RedisNodes } from '../../connection/redis-nodes.js';
 import { NoAnswerError } from '../../connection/redis.error.js';
+import type { LockNode } from './lock-node.js';
 import type { Clock } from '../../time/clock.js';
 
 const ACQUIRE = new LuaScript('acquire-lock', import.meta.url);
@@ -37,7 +37,7 @@ export function newToken(): string {
  */
 export class LockCommands {
   constructor(
-    private readonly nodes: RedisNodes<RedisConnection>,
+    private readonly nodes: RedisNodes<LockNode>,
     private readonly namespace: string,
     private readonly timing: Pick<Clock, 'after'>,
   ) {}
@@ -79,14 +79,19 @@ export class LockCommands {
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       let over = false;
+      let asked: LockNode | undefined;
       const giveUp = () => {
         over = true;
+        asked?.onSilent();
         reject(new NoAnswerError(`Redis did not run ${script.name} within ${withinMs} ms`));
       };
       // An answer that came while the process was busy is read before the turn is over.
       const stop = this.timing.after(withinMs, () => setImmediate(giveUp));
       this.nodes
-        .send(keys[0], (node, asking) => node.run(script, keys, values, () => over, asking))
+        .send(keys[0], (node, asking) => {
+          asked = node;
+          return node.connection.run(script, keys, values, () => over, asking);
+        })
         .then(resolve, reject)
         .finally(stop);
     });

@@ -1,6 +1,5 @@
 import { checkSource } from '../../connection/checked-source.js';
 import { checkedNamespace } from '../../connection/namespace.js';
-import type { RedisConnection } from '../../connection/redis-connection.js';
 import { openNodes } from '../../connection/open-nodes.js';
 import type { RedisNodes } from '../../connection/redis-nodes.js';
 import { reasonOf } from '../../connection/unreachable.js';
@@ -17,6 +16,7 @@ import {
 } from '../distributed-lock.js';
 import { Contest, type Contender } from './contest.js';
 import { LockCommands, NONE } from './lock-commands.js';
+import { LockNode } from './lock-node.js';
 import { RedisHold } from './redis-hold.js';
 import { Wakes } from './wakes.js';
 
@@ -39,7 +39,7 @@ export type RedisLockOptions = RedisSource & {
  */
 export class RedisLock extends DistributedLock {
   private readonly commands: LockCommands;
-  private readonly nodes: RedisNodes<RedisConnection>;
+  private readonly nodes: RedisNodes<LockNode>;
   private readonly wakes: Wakes;
   private readonly contests = new Map<string, Contest>();
   private readonly holds = new Map<string, RedisHold>();
@@ -56,9 +56,9 @@ export class RedisLock extends DistributedLock {
     checkSource(options, 'RedisLock', ['namespace']);
     const { namespace, ...source } = options;
     checkedNamespace(namespace, 'RedisLock');
-    this.nodes = openNodes(source, 'RedisLock', clock, (connection) => {
+    this.nodes = openNodes(source, 'RedisLock', clock, (connection, onSilent) => {
       connection.onReady(() => this.askAgain());
-      return connection;
+      return new LockNode(connection, onSilent);
     });
     this.commands = new LockCommands(this.nodes, namespace, clock);
     this.wakes = new Wakes(

@@ -16,6 +16,7 @@ import {
   type Lease,
   type LeaseAnswer,
   type LeaseTerms,
+  type ReadAnswer,
   type StoredEntry,
 } from '../cache-store.js';
 import { refusal } from '../refusal.js';
@@ -115,8 +116,7 @@ export class RedisStore extends CacheStore {
   }
 
   override placeOf(entry: EntryName): string {
-    const { only } = this.nodes;
-    return only === undefined ? (this.nodes.nodeOf(this.keys.record(entry))?.place ?? '') : '';
+    return this.nodes.only === undefined ? this.nodes.placeOf(this.keys.record(entry)) : '';
   }
 
   /**
@@ -167,12 +167,17 @@ export class RedisStore extends CacheStore {
     return (await this.readAll([entry]))[0];
   }
 
-  override async readAll(entries: readonly EntryName[]): Promise<(StoredEntry | undefined)[]> {
+  override async readAll(entries: readonly EntryName[]): Promise<ReadAnswer[]> {
     const keys = entries.map((entry) => this.keys.record(entry));
-    const records = await this.commands.read(keys);
-    return records.map((record, index) =>
-      record === null ? undefined : this.decoded(record, entries[index]!),
-    );
+    const answers = await this.commands.read(keys);
+    return answers.map((answer, index) => {
+      const entry = entries[index]!;
+      if (!(answer instanceof Promise)) return this.decoded(answer, entry);
+      const stored = answer.then((record) => this.decoded(record, entry));
+      // Who asked may have gone away.
+      stored.catch(() => undefined);
+      return stored;
+    });
   }
 
   override lease(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
@@ -222,7 +227,8 @@ export class RedisStore extends CacheStore {
     await this.commands.close();
   }
 
-  private decoded(record: Buffer, entry: EntryName): StoredEntry | undefined {
+  private decoded(record: Buffer | null, entry: EntryName): StoredEntry | undefined {
+    if (record === null) return undefined;
     const stored = decodeRecord(record);
     if (stored === undefined) this.onUnreadable(entry);
     return stored;

@@ -7,6 +7,8 @@ import type { StoreNode } from './store-node.js';
 const MOST_KEYS = 500;
 
 type Found = Buffer | null;
+/** A promise where the node that was asked has not told: another one may, or nobody does. */
+type Answer = Found | Promise<Found>;
 
 /** What a store asks of Redis, told to the node that has the key. */
 export class StoreCommands {
@@ -19,7 +21,7 @@ export class StoreCommands {
   ) {}
 
   /** In their order, and one command for as many of them as can be. */
-  read(keys: readonly string[]): Promise<Found[]> {
+  read(keys: readonly string[]): Promise<Answer[]> {
     if (this.closed) return closed();
     const { only } = this.nodes;
     if (only === undefined) return this.telling(this.readAtNodes(keys));
@@ -58,11 +60,11 @@ export class StoreCommands {
     });
   }
 
-  private async readAtNodes(keys: readonly string[]): Promise<Found[]> {
-    if (keys.length === 1) return [await this.readOne(keys[0]!)];
-    const found = Array<Found>(keys.length);
+  private async readAtNodes(keys: readonly string[]): Promise<Answer[]> {
+    const all = Array<Answer>(keys.length);
     const read = async (part: readonly number[]) => {
-      for (const [at, value] of await this.readEach(part, keys)) found[at] = value;
+      const answers = await this.readEach(part.map((at) => keys[at]!));
+      for (const [index, at] of part.entries()) all[at] = answers[index]!;
     };
     const byNode = new Map<StoreNode | undefined, number[]>();
     for (const [at, key] of keys.entries()) {
@@ -72,31 +74,28 @@ export class StoreCommands {
       else part.push(at);
     }
     await Promise.all([...byNode.values()].flatMap((of) => chunks(of, MOST_KEYS)).map(read));
-    return found;
+    return all;
+  }
+
+  /**
+   * Of one node. Nobody waits for what it does not tell: another node that has a key by now may hang, and who asked for
+   * the other keys is not to pay for that.
+   */
+  private async readEach(keys: readonly string[]): Promise<Answer[]> {
+    const answers = await this.nodes.send(keys[0]!, (node) => node.readEach(keys));
+    return answers.map((answer, index) => {
+      if (!(answer instanceof Error)) return answer;
+      const told = this.telling(
+        answer instanceof RedirectedError ? this.readOne(keys[index]!) : Promise.reject(answer),
+      );
+      // Who asked may have gone away, or waits for other nodes first.
+      told.catch(() => undefined);
+      return told;
+    });
   }
 
   private async readOne(key: string): Promise<Found> {
     return (await this.nodes.send(key, (node, asking) => node.read([key], asking)))[0]!;
-  }
-
-  /** Of one node, of which some may have moved to another one. */
-  private async readEach(
-    part: readonly number[],
-    keys: readonly string[],
-  ): Promise<(readonly [at: number, found: Found])[]> {
-    const [first] = part;
-    if (part.length === 1) return [[first!, await this.readOne(keys[first!]!)]];
-    const answers = await this.nodes.send(keys[first!]!, (node) =>
-      node.readEach(part.map((at) => keys[at]!)),
-    );
-    return Promise.all(
-      part.map(async (at, index) => {
-        const answer = answers[index]!;
-        if (answer instanceof RedirectedError) return [at, await this.readOne(keys[at]!)] as const;
-        if (answer instanceof Error) throw answer;
-        return [at, answer] as const;
-      }),
-    );
   }
 }
 

@@ -3,9 +3,9 @@ import { writeTogether } from '../../connection/write-together.js';
 import type { LuaScript } from '../../connection/lua-script.js';
 import { isUnknownScript, type RedisConnection } from '../../connection/redis-connection.js';
 import type { RedisNode } from '../../connection/redis-nodes.js';
-import { meaningOf, NoAnswerError } from '../../connection/redis.error.js';
+import { isReply, meaningOf, NoAnswerError } from '../../connection/redis.error.js';
 import type { Clock } from '../../time/clock.js';
-import { refusal } from '../refusal.js';
+import { isRefusal, refusal } from '../refusal.js';
 import { ServerTime } from './server-time.js';
 
 /** What a Redis that hangs may keep waiting; more is refused at once. */
@@ -15,6 +15,9 @@ const MOST_BYTES_UNSENT = 64 * 2 ** 20;
 const SILENT_MS = 500;
 /** As long as it may take to leave a replica for where its address leads to by now. */
 const LEFT_WITHIN_MS = 500;
+
+/** What stands for a key that holds no string: something else has written it. */
+const NO_RECORD = Buffer.alloc(0);
 
 /** It was sent, and the connection has ended before the answer: it may have been done, or may be yet. */
 export class LostAnswerError extends NoAnswerError {}
@@ -28,8 +31,6 @@ export class ReplicaError extends NoAnswerError {}
  */
 export class StoreNode implements RedisNode {
   readonly time: ServerTime;
-  /** Which server it is. */
-  readonly place: string;
   private inFlight = 0;
   /** It has said nothing since, although it was asked. */
   private owesSince = 0;
@@ -46,7 +47,6 @@ export class StoreNode implements RedisNode {
   ) {
     const time = new ServerTime(clock);
     this.time = time;
-    this.place = connection.address;
     // Sent before anything else, so that the time is known when anything else is answered.
     connection.onReady(() => {
       time.forget();
@@ -61,19 +61,31 @@ export class StoreNode implements RedisNode {
     this.keepTime();
     return this.send('read', async (client) => {
       if (asking) this.connection.ask();
-      return keys.length === 1 ? [await client.getBuffer(keys[0]!)] : client.mgetBuffer([...keys]);
+      if (keys.length > 1) return client.mgetBuffer([...keys]);
+      try {
+        return [await client.getBuffer(keys[0]!)];
+      } catch (error) {
+        // Of several it would tell that there is nothing.
+        if (isNoString(error)) return [NO_RECORD];
+        throw error;
+      }
     });
   }
 
-  /** Of keys that this node of a cluster has, as far as is known: for each what is there, or why it was not told. */
+  /** Of keys that this node of a cluster has, as far as is known: for each what is there, or why it does not tell. */
   readEach(keys: readonly string[]): Promise<(Buffer | null | Error)[]> {
     this.keepTime();
     return this.send('read', async (client) => {
       // They go out in one piece all the same; a pipeline of the client takes nearly twice as long.
       const answers = await Promise.allSettled(keys.map((key) => client.getBuffer(key)));
-      return answers.map((answer) =>
-        answer.status === 'fulfilled' ? answer.value : this.failed(answer.reason, 'read'),
-      );
+      return answers.map((answer) => {
+        if (answer.status === 'fulfilled') return answer.value;
+        if (isNoString(answer.reason)) return NO_RECORD;
+        const failure = this.failed(answer.reason, 'read');
+        // What has ended before it told is over for all of them.
+        if (!isRefusal(failure)) throw failure;
+        return failure;
+      });
     });
   }
 
@@ -185,6 +197,10 @@ export class StoreNode implements RedisNode {
       // The next answer tells it; or this user may not ask, which whoever checks the rights is told.
       .catch(() => undefined);
   }
+}
+
+function isNoString(error: unknown): boolean {
+  return isReply(error) && error.message.startsWith('WRONGTYPE');
 }
 
 function replica(action: string, cause: unknown): ReplicaError {

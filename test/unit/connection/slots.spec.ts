@@ -47,6 +47,12 @@ describe('who has what in a cluster', () => {
     });
   });
 
+  it('takes no name that a node does not have for one', () => {
+    const unnamed = [[0, 16_383, ['?', 7_000, 'id', ['ip', '10.0.0.1']], ['', 7_001, 'id', []]]];
+    const { nodes } = layoutOf(unnamed, asked, (address) => address);
+    expect(nodes).toEqual([7_000, 7_001].map((port) => ({ host: 'asked', port })));
+  });
+
   it('is where those nodes are for us', () => {
     const outside = ({ port }: { port: number }) => ({ host: 'outside', port: port + 1 });
     const { nodes } = layoutOf(answer, asked, outside);

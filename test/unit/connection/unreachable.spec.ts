@@ -90,3 +90,17 @@ describe('why there is no connection is told', () => {
     expect(inspect(error)).not.toContain('s3cret');
   });
 });
+
+describe('of a node that only its cluster has told of', () => {
+  it.each([
+    ['nothing listens at', 'ECONNREFUSED'],
+    ['the host of', 'ENOTFOUND'],
+    ['', 'ETIMEDOUT'],
+    ['', 'EHOSTUNREACH'],
+  ])('that is said, and how its address can be translated (%s %s)', (begin, code) => {
+    const { problem, fix } = unreachable(failure(code), PLAIN, true);
+    const at = 'the node redis:6379 announced by the cluster';
+    expect(problem).toMatch(new RegExp(`^${begin} ?${at} .*\\(${code}\\)$`));
+    expect(fix).toContain('`client: new Cluster(…, { natMap })`');
+  });
+});

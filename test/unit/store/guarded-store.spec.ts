@@ -400,4 +400,67 @@ describe('a store of several parts', () => {
     expect(found.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
     expect(asked).toEqual([['here', 'here'], ['there']]);
   });
+
+  it('is not remembered part by part for good, but for what is out of reach or asked just now', async () => {
+    const { store, guarded } = setUp();
+    store.placeOf = ({ id }) => id;
+    let answer!: (all: undefined[]) => void;
+    store.readAll = ([one]) =>
+      one!.id === 'failed'
+        ? Promise.reject(new Error('connection reset'))
+        : one!.id === 'asked'
+          ? new Promise((resolve) => (answer = resolve))
+          : Promise.resolve([undefined]);
+    const named = (id: string) => ({ entity: 'profile', id });
+    await expect(guarded.find(named('failed'))).rejects.toBe(NO_STORE);
+    const asked = guarded.find(named('asked'));
+    for (let i = 0; i < 1_000; i++) await guarded.find(named(`server ${i}`));
+    const places = guarded['places'];
+    expect(places.size).toBeLessThan(100);
+    expect([places.has('failed'), places.has('asked')]).toEqual([true, true]);
+    answer([undefined]);
+    await expect(asked).resolves.toBeUndefined();
+    // Each part is counted in, also those that were forgotten.
+    expect(guarded.turns).toBe(1_002);
+  });
+
+  it('is there although what it has sent on to another part is not answered', async () => {
+    const { store, guarded, pass } = setUp();
+    let late!: (error: Error) => void;
+    const sentOn = { ...entry, id: 'sent on' };
+    store.readAll = async (entries) =>
+      entries.map(({ id }) =>
+        id === sentOn.id ? new Promise((_, reject) => (late = reject)) : undefined,
+      );
+    const waited: string[] = [];
+    for (let i = 0; i < 10; i++) {
+      const [found, lost] = [guarded.find(entry), watched(guarded.find(sentOn))];
+      await expect(found).resolves.toBeUndefined();
+      await settled();
+      waited.push(lost.state);
+      await pass(10);
+    }
+    await pass(100);
+    late(new Error('connection reset'));
+    await settled();
+    expect(waited).toEqual(Array(10).fill('waiting'));
+    // That much is known by now: nobody waits for the next one.
+    const next = watched(guarded.find(sentOn));
+    await expect(guarded.find(entry)).resolves.toBeUndefined();
+    await settled();
+    expect(next.state).toBe('given up');
+    await expect(guarded.invalidate(entry)).resolves.toBeUndefined();
+  });
+
+  it('says for itself what it refuses of what it was asked', async () => {
+    const { store, guarded } = setUp();
+    const refused = { ...entry, id: 'refused' };
+    store.readAll = async (entries) =>
+      entries.map(({ id }) =>
+        id === refused.id ? Promise.reject(refusal(new Error('not this one'))) : undefined,
+      );
+    const [found, none] = await Promise.allSettled([guarded.find(entry), guarded.find(refused)]);
+    expect(found).toMatchObject({ status: 'fulfilled' });
+    expect(none).toMatchObject({ reason: REFUSED });
+  });
 });

@@ -1,5 +1,6 @@
 import v8 from 'node:v8';
 import vm from 'node:vm';
+import { readAll } from '../../support/read-all.js';
 import { entity, invalidate, readThrough } from 'nestjs-cache-contract';
 import { fleet, settled } from '../../support/fleet.js';
 
@@ -19,9 +20,9 @@ describe('what a store has answered', () => {
     for (const key of keys) await first!.read(Rows, key, async () => ({ text: key }));
     const seen: Record<'payloads' | 'values', WeakRef<object>[]> = { payloads: [], values: [] };
     const { way } = second!;
-    const readAll = way.readAll.bind(way);
+    const read = way.readAll.bind(way);
     way.readAll = async (entries) => {
-      const all = await readAll(entries);
+      const all = await readAll({ readAll: read }, entries);
       for (const stored of all) seen.payloads.push(new WeakRef(stored!.payload!));
       return all;
     };

@@ -15,13 +15,16 @@ function setUp() {
   }[] = [];
   const since: number[] = [];
   const clock = new ManualClock();
+  let ended = 0;
   const turns = new ReadTurns(
     (entries, from) => {
       asked.push(entries.map(({ id }) => id));
       since.push(from);
       return new Promise((resolve, reject) => open.push({ entries, resolve, reject }));
     },
+    (answer) => answer,
     () => clock.monotonic(),
+    () => ended++,
   );
   const find = (id: string) =>
     turns.find(named(id)).then(
@@ -46,18 +49,20 @@ function setUp() {
     }
     return found;
   };
-  return { turns, asked, since, clock, find, answer, fail, inTurns };
+  return { turns, ended: () => ended, asked, since, clock, find, answer, fail, inTurns };
 }
 
 describe('entries that are asked for', () => {
   it('in one turn travel together, and each gets its own', async () => {
-    const { asked, find, answer, turns } = setUp();
+    const { asked, find, answer, turns, ended } = setUp();
     const found = [find('1'), find('2'), find('1')];
+    expect(turns.isIdle).toBe(false);
     await settled();
     expect(asked).toEqual([['1', '2', '1']]);
     await answer();
     expect(await Promise.all(found)).toEqual(['1', '2', '1']);
-    expect(turns.count).toBe(1);
+    expect(ended()).toBe(1);
+    expect(turns.isIdle).toBe(true);
   });
 
   it('while four turns wait for their answers become one turn, which goes when one of those is answered', async () => {
