@@ -76,12 +76,12 @@ const NOWHERE = 1;
   });
 
   it('says once which rights it lacks', async () => {
-    const rules = ['~shop:*', '&shop:*', '+@all', '-setrange'];
+    const rules = ['~shop:*', '&shop:*', '+@all', '-hset'];
     redis.cli('ACL', 'SETUSER', 'second', 'on', '>right', ...rules);
-    const [line, ...others] = await afterReturn('second:right', /SETRANGE/);
+    const [line, ...others] = await afterReturn('second:right', /HSET/);
     expect(others).toEqual([]);
     expect(line).toMatch(
-      /^\[CACHE_STORE_OUT_OF_REACH\] The store 'default' does not do what it is asked: The cache expected to be allowed every command it needs in Redis, and was refused SETRANGE \(NOPERM .*\. Fix: give its user/,
+      /^\[CACHE_STORE_OUT_OF_REACH\] The store 'default' does not do what it is asked: The cache expected to be allowed every command it needs in Redis, and was refused HSET \(NOPERM .*\. Fix: give its user/,
     );
   });
 });

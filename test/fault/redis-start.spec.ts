@@ -70,7 +70,7 @@ import { RedisProxy } from '../support/redis-proxy.js';
 
        1. [CACHE_STORE_UNFIT] the store 'default' cannot be used: The cache expected to be allowed every command it needs in Redis, and was refused PUBLISH (NOPERM this user has no permissions to run the 'publish' command), EVALSHA (NOPERM this user has no permissions to run the 'evalsha' command).
           At:  CacheModule.forRoot()
-          Fix: give its user what it lacks of ~shop:* &shop:* +time +get +mget +set +append +getrange +setrange +pttl +pexpire +del +publish +eval +evalsha +subscribe +unsubscribe +info, with ACL SETUSER; a command that is unknown was renamed or disabled in the configuration of the server."
+          Fix: give its user what it lacks of ~shop:* &shop:* +time +get +mget +set +append +getrange +pttl +pexpire +hget +hmget +hset +hincrby +xadd +xrange +del +publish +eval +evalsha +info +subscribe +unsubscribe, with ACL SETUSER; a command that is unknown was renamed or disabled in the configuration of the server."
       `);
     },
     PATIENCE_MS,

@@ -10,6 +10,8 @@ const Users = entity<string>('user', {
   maxStaleness: { normal: '5s', incident: '1h' },
   read: readThrough({ ttl: '30m' }),
   write: invalidate(),
+  // No copies: it is the store that serves.
+  prefer: 'error',
 });
 
 const TAKES_NOTHING =
