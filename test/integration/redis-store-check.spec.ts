@@ -115,7 +115,9 @@ const TERMS = { leaseMs: LONG_MS, staleForMs: 0, staleOnErrorMs: 0, newerThan: 0
       const rules = [...ALL, '-evalsha'];
       await admin.acl('SETUSER', 'third', 'reset', 'on', '>secret', ...rules);
       const url = redis.url.replace('//', '//third:secret@');
-      await expect(open(`${url}/3`).check()).rejects.toThrow('+unsubscribe +select, with ACL SETUSER');
+      await expect(open(`${url}/3`).check()).rejects.toThrow(
+        '+unsubscribe +select, with ACL SETUSER',
+      );
       await expect(open(url).check()).rejects.toThrow('+unsubscribe, with ACL SETUSER');
     });
 
