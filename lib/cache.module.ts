@@ -52,10 +52,11 @@ function createEngine(
   const onUnreadable = ({ entity }: EntryName) => engine.unreadable(entity);
   const onRefused = (store: string, error: Error) => engine.refused(store, error);
   const parts = { clock, lock, onUnreadable, onRefused };
-  const { stores, faults } = openStores({ ...known, namespace }, parts);
+  const { stores, faults, unopened } = openStores({ ...known, namespace }, parts);
   const engine = new Engine({
     stores,
     storeFaults: faults,
+    unopened,
     namespace: (known.namespace as string | undefined) ?? 'cache',
     clock,
     flights,

@@ -15,6 +15,7 @@ import { FleetLoader } from '../read/fleet-loader.js';
 import { Freshness } from '../read/freshness.js';
 import { Keeper } from '../read/keeper.js';
 import { Loader } from '../read/loader.js';
+import { ReadEvents } from '../read/read-events.js';
 import { Reader } from '../read/reader.js';
 import { Entities } from '../store/entities.js';
 import type { EntityState } from '../store/entity-state.js';
@@ -45,6 +46,8 @@ export interface EngineParts {
   readonly stores?: ReadonlyMap<string, OpenStore>;
   /** What is wrong with stores that could not be opened. */
   readonly storeFaults?: readonly Fault[];
+  /** Names of those that could not be opened. */
+  readonly unopened?: readonly string[];
 }
 
 /** The parts of one application's cache, put together. Nothing in it is shared with another application. */
@@ -70,11 +73,14 @@ export class Engine {
   closed = false;
 
   constructor(parts: EngineParts) {
-    const { namespace, clock, flights, warn, overrides = new Overrides() } = parts;
+    const { namespace, clock, flights, warn, overrides = new Overrides(), unopened = [] } = parts;
     this.warn = warn;
     this.stores = parts.stores ?? new Map<string, OpenStore>();
     this.storeFaults = parts.storeFaults ?? [];
-    const surroundings = { ...parts.surroundings, stores: knownOf(this.stores) };
+    const surroundings = {
+      ...parts.surroundings,
+      stores: knownOf({ stores: this.stores, unopened }),
+    };
     this.surroundings = surroundings;
     this.flights = flights;
     this.events = new EventSource(namespace, warn);
@@ -110,7 +116,7 @@ export class Engine {
     const freshness = new Freshness(clock, this.tags);
     const fleet = new FleetLoader(clock, background, loader, invalidator, events);
     const loads = new EntryLoads(flights, loader, fleet, background, events);
-    this.reader = new Reader(clock, freshness, loads, loader, fleet, events);
+    this.reader = new Reader(clock, freshness, loads, loader, fleet, new ReadEvents(events));
     this.writer = new Writer(flights, keeper, loader, this.invalidator);
   }
 

@@ -17,11 +17,15 @@ type Parts = Omit<StoreParts, 'namespace' | 'onRefused'> & {
   readonly onRefused: (store: string, error: Error) => void;
 };
 
+export interface OpenedStores {
+  readonly stores: ReadonlyMap<string, OpenStore>;
+  readonly faults: readonly Fault[];
+  /** Names of those that could not be opened. Entities that name them are not at fault for that. */
+  readonly unopened: readonly string[];
+}
+
 /** The stores of the module's options, open; and what is wrong with those that are not. */
-export function openStores(
-  { namespace, store, stores }: Given,
-  parts: Parts,
-): { stores: ReadonlyMap<string, OpenStore>; faults: readonly Fault[] } {
+export function openStores({ namespace, store, stores }: Given, parts: Parts): OpenedStores {
   const named = Object.entries((stores ?? {}) as { readonly [name: string]: unknown });
   const wanted = store === undefined ? named : [[DEFAULT_STORE, store] as const, ...named];
   const open = new Map<string, OpenStore>();
@@ -71,17 +75,22 @@ export function openStores(
       fix: "add `namespace: 'shop'`, the same for all processes of the application.",
     });
   }
-  return { stores: open, faults };
+  const unopened = wanted.map(([name]) => name).filter((name) => !open.has(name));
+  return { stores: open, faults, unopened };
 }
 
 /** What policies have to know of them. */
-export function knownOf(stores: ReadonlyMap<string, OpenStore>): ReadonlyMap<string, KnownStore> {
-  return new Map(
-    [...stores].map(([name, { store, leases = 'store' }]) => [
-      name,
-      { tells: store.log !== undefined, leases },
-    ]),
-  );
+export function knownOf({
+  stores,
+  unopened,
+}: Omit<OpenedStores, 'faults'>): ReadonlyMap<string, KnownStore> {
+  const known = new Map<string, KnownStore>();
+  // Of what they would do, the best is taken: what is wrong with them has been told.
+  for (const name of unopened) known.set(name, { tells: true, leases: 'store' });
+  for (const [name, { store, leases = 'store' }] of stores) {
+    known.set(name, { tells: store.log !== undefined, leases });
+  }
+  return known;
 }
 
 /** So long the start of an application waits for a store that says nothing. */

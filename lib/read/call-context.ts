@@ -168,3 +168,11 @@ export function isOwnLoad(
   }
   return false;
 }
+
+/** Why a call goes past the cache, for what surrounds it; nothing if it does not. */
+export function detourOf(state: EntityState, id: string, context: CallContext | undefined) {
+  // A load may wait until a batch is written, itself or one it joins; and that batch would wait for it.
+  if (isFlushing(context)) return 'own flush';
+  if (accepted(context, state) === NOTHING_CACHED) return 'context';
+  return isOwnLoad(context, state, id) ? 'own load' : undefined;
+}

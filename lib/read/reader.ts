@@ -1,25 +1,17 @@
-import { NOTHING_CACHED } from '../contract/acceptance.js';
 import type { EntityKey } from '../contract/entity.js';
 import { copy } from '../entry/copy.js';
 import { idOf, isOwnId } from '../entry/key.js';
 import type { CacheRecord } from '../entry/record.js';
-import type { EventSource } from '../events/event-source.js';
-import { channels, type CacheEvents } from '../events/events.js';
+import type { CacheEvents } from '../events/events.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { RemoteTier } from '../store/remote-tier.js';
 import type { Clock } from '../time/clock.js';
-import {
-  accepted,
-  calls,
-  currentLoad,
-  isFlushing,
-  isOwnLoad,
-  type CallContext,
-} from './call-context.js';
+import { calls, currentLoad, detourOf, type CallContext } from './call-context.js';
 import type { EntryLoads } from './entry-loads.js';
 import type { Freshness } from './freshness.js';
 import { LeftAlone, type FleetLoader, type Urgency } from './fleet-loader.js';
 import type { Load, Loader } from './loader.js';
+import type { ReadEvents } from './read-events.js';
 
 /** What is there for a call, at the moment it was looked for. */
 export interface Held {
@@ -31,8 +23,6 @@ export interface Held {
 
 /**
  * The way of a read: local tier, else what others have stored, else the one load under way, else a load of its own.
- *
- * Longer than other files, because it is one way: each half would have to tell the other where the call stands.
  */
 export class Reader {
   constructor(
@@ -41,7 +31,7 @@ export class Reader {
     private readonly loads: EntryLoads,
     private readonly loader: Loader,
     private readonly fleet: FleetLoader,
-    private readonly events: EventSource,
+    private readonly told: ReadEvents,
   ) {}
 
   /**
@@ -76,12 +66,12 @@ export class Reader {
       this.freshness.usable(state, id, context, this.clock.monotonic()) ??
       (await this.usableCopy(state, id, context));
     if (record === undefined || record.handOut === 'thrown') {
-      if (told) this.tellMiss(state, id, record, context);
+      if (told) this.told.miss(state, id, record, context);
       return undefined;
     }
     const value = await this.handOut(state, id, record, () => undefined, context);
     const now = this.clock.monotonic();
-    if (told) this.tellHit(state, id, record, context, now);
+    if (told) this.seen(state, id, record, context, now);
     return { value, freshForMs: record.softExpiry - now, record };
   }
 
@@ -122,13 +112,13 @@ export class Reader {
     context: CallContext | undefined,
     now: number,
   ): Promise<unknown> {
-    this.tellHit(state, id, record, context, now);
+    this.seen(state, id, record, context, now);
     return record.handOut === 'shared'
       ? Promise.resolve(record.value)
       : this.handOut(state, id, record, load, context);
   }
 
-  private tellHit(
+  private seen(
     state: EntityState,
     id: string,
     record: CacheRecord,
@@ -136,26 +126,7 @@ export class Reader {
     now: number,
   ): void {
     record.visited = true;
-    if (!channels.hit.hasSubscribers) return;
-    this.events.publish('hit', {
-      ...this.events.ofEntry(state.policy.entity, id, context),
-      ageMs: now - record.loadedAt,
-      staleMs: Math.max(0, now - record.softExpiry),
-      savedMs: record.loadMs,
-      absent: record.absent,
-    });
-  }
-
-  private tellMiss(
-    state: EntityState,
-    id: string,
-    held: CacheRecord | null | undefined,
-    context: CallContext | undefined,
-  ): void {
-    if (!channels.miss.hasSubscribers) return;
-    const reason = !(held ?? state.table.get(id)) ? 'absent' : 'expired';
-    const about = this.events.ofEntry(state.policy.entity, id, context);
-    this.events.publish('miss', { ...about, reason });
+    this.told.hit(state, id, record, context, now);
   }
 
   private miss(
@@ -200,7 +171,7 @@ export class Reader {
     if (this.freshness.isToBeRefreshed(state, held, now)) {
       void this.loads.refresh(state, id, load, context, now, held);
     }
-    this.tellHit(state, id, held, context, now);
+    this.seen(state, id, held, context, now);
     return held.handOut === 'shared' ? held.value : this.handOut(state, id, held, load, context);
   }
 
@@ -233,7 +204,7 @@ export class Reader {
       const record = this.freshness.usableAfterFailure(state, id, context, now, held);
       if (record !== undefined) return this.hit(state, id, record, load, context, now);
     }
-    this.tellMiss(state, id, held, context);
+    this.told.miss(state, id, held, context);
     const { flight, joined } = this.loads.fly(state, id, load, context, now, held, urgency);
     return flight.then(
       (record) => {
@@ -276,10 +247,7 @@ export class Reader {
     load: Load,
     context: CallContext | undefined,
   ): Promise<unknown> {
-    if (channels.bypass.hasSubscribers) {
-      const about = this.events.ofEntity(state.policy.entity, context);
-      this.events.publish('bypass', { ...about, reason });
-    }
+    this.told.bypass(state, reason, context);
     // Where the contract gives a load its time, one for a single caller has no more.
     if (state.detour === undefined && reason !== 'own load' && reason !== 'own flush') {
       return (await this.loader.loadAlone(state, id, load, context)).value;
@@ -318,18 +286,9 @@ export class Reader {
     try {
       return Promise.resolve(state.policy.revive!(copy(value)));
     } catch {
-      const { entity } = state.policy;
-      const message = `\`revive\` of '${entity}' threw for a value it had made before; the entry was dropped.`;
-      this.events.fault('CACHE_CALLBACK_FAILED', entity, message, context);
+      this.told.unrevivable(state, context);
       this.fleet.drop(state, id, context);
       return this.pass(state, id, 'unstorable', load, context);
     }
   }
-}
-
-function detourOf(state: EntityState, id: string, context: CallContext | undefined) {
-  // A load may wait until a batch is written, itself or one it joins; and that batch would wait for it.
-  if (isFlushing(context)) return 'own flush';
-  if (accepted(context, state) === NOTHING_CACHED) return 'context';
-  return isOwnLoad(context, state, id) ? 'own load' : undefined;
 }

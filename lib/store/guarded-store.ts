@@ -10,6 +10,7 @@ import type {
   LeaseTerms,
   StoredEntry,
 } from './cache-store.js';
+import { Deadlines } from './deadlines.js';
 import { GuardedLog } from './guarded-log.js';
 import { ReadTurns } from './read-turns.js';
 import { isRefusal } from './refusal.js';
@@ -22,12 +23,6 @@ export const REFUSED = new Error('the store refuses');
 
 /** More than most stores ever have. */
 const MOST_PLACES = 64;
-
-interface Wait {
-  readonly until: number;
-  /** Nothing when it is over: it would hold on to the answer until its time is up. */
-  giveUp: (() => void) | undefined;
-}
 
 /** How long an answer is waited for, and what becomes of it. */
 interface Terms<T> {
@@ -54,9 +49,7 @@ interface Place {
  * @throws {@link NO_STORE}, {@link REFUSED}, from every method
  */
 export class GuardedStore {
-  /** In the order of their deadlines: one timer serves them all. */
-  private waits: Wait[] = [];
-  private timer: (() => void) | undefined;
+  private readonly deadlines: Deadlines;
   private readonly places = new Map<string, Place>();
   /** Who may not write the log may still read the store: what happens there does not count. */
   private readonly ofLog = { breaker: new Breaker() };
@@ -71,7 +64,9 @@ export class GuardedStore {
     private readonly deadlineMs: number,
     private readonly clock: Clock,
     private readonly background: Background,
-  ) {}
+  ) {
+    this.deadlines = new Deadlines(clock, background);
+  }
 
   /** Where processes tell each other what has changed, if they do. */
   get log(): GuardedLog | undefined {
@@ -127,8 +122,7 @@ export class GuardedStore {
   /** Who waits now waits no longer. Never rejects, and takes no longer than a call. */
   async close(): Promise<void> {
     this.closed = true;
-    this.timer?.();
-    for (const wait of this.waits) this.giveUp(wait);
+    this.deadlines.end();
     await new Promise<void>((resolve) => {
       const stop = this.background.after(this.deadlineMs, resolve);
       const done = () => {
@@ -185,72 +179,25 @@ export class GuardedStore {
     // What was held back until after its time is not the store's failure.
     if (this.closed || until < now || !breaker.admits(now)) return Promise.reject(NO_STORE);
     return new Promise((resolve, reject) => {
-      const wait: Wait = {
-        until,
-        giveUp: () => {
-          breaker.failed(this.clock.monotonic());
-          reject(NO_STORE);
-        },
-      };
-      this.add(wait);
+      const wait = this.deadlines.wait(until, () => {
+        breaker.failed(this.clock.monotonic());
+        reject(NO_STORE);
+      });
       attempt(ask).then(
         (answer) => {
-          if (!isSound(answer)) return this.giveUp(wait);
-          if (wait.giveUp === undefined) {
-            return void attempt(() => late(answer)).catch(() => undefined);
-          }
-          wait.giveUp = undefined;
+          if (!isSound(answer)) return wait.giveUp();
+          if (!wait.end()) return void attempt(() => late(answer)).catch(() => undefined);
           breaker.answered();
           resolve(answer);
         },
         (error: unknown) => {
-          if (!isRefusal(error)) return this.giveUp(wait);
-          if (wait.giveUp === undefined) return;
-          wait.giveUp = undefined;
+          if (!isRefusal(error)) return wait.giveUp();
+          if (!wait.end()) return;
           breaker.answered();
           reject(REFUSED);
         },
       );
     });
-  }
-
-  private add(wait: Wait): void {
-    const { waits } = this;
-    let at = waits.length;
-    // All wait equally long, but for those that were held back.
-    while (at > 0 && waits[at - 1]!.until > wait.until) at--;
-    waits.splice(at, 0, wait);
-    if (at === 0) this.wakeFor(wait);
-  }
-
-  private wakeFor({ until }: Wait): void {
-    this.timer?.();
-    this.timer = this.after(Math.max(0, until - this.clock.monotonic()));
-  }
-
-  private after(ms: number): () => void {
-    // An answer that came while the process was busy is read before the turn is over.
-    return this.background.after(ms, () => setImmediate(() => this.expire()));
-  }
-
-  private expire(): void {
-    this.timer?.();
-    this.timer = undefined;
-    const now = this.clock.monotonic();
-    let first = 0;
-    for (; first < this.waits.length; first++) {
-      const wait = this.waits[first]!;
-      if (wait.giveUp !== undefined && wait.until > now) break;
-      this.giveUp(wait);
-    }
-    this.waits = this.waits.slice(first);
-    if (this.waits.length > 0) this.wakeFor(this.waits[0]!);
-  }
-
-  private giveUp(wait: Wait): void {
-    const { giveUp } = wait;
-    wait.giveUp = undefined;
-    giveUp?.();
   }
 
   /** Nobody will load under it: others need not wait for its end. Nor does anybody wait for this. */

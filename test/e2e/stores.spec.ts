@@ -227,12 +227,20 @@ describe('stores that are at fault', () => {
         "[CACHE_STALENESS_EXCEEDED] entity 'late' promises maxStaleness 1s, its policy allows 3s when the source is changed elsewhere.",
         "[CACHE_STALENESS_EXCEEDED] entity 'late' promises maxStaleness.incident 1s, its policy allows 1m when the store is out of reach of who changes the source.",
         "[CACHE_STORE_UNFIT] Host.renameAll invalidates all entries of 'user', which processes share in a store, where they can only be invalidated one by one.",
+        "[CACHE_STORE_UNFIT] entity 'behind' is written behind, which entities in the store 'durable' cannot be.",
         "[CACHE_STORE_UNFIT] entity 'tagged' has tags, which entities in the store 'default' cannot be.",
-        "[CACHE_STORE_UNKNOWN] entity 'behind' names the store 'durable', and there is none of that name.",
         "[CACHE_STORE_UNKNOWN] entity 'lost' names the store 'durabel', and there is none of that name.",
-        "[CACHE_STORE_UNKNOWN] entity 'price' names the store 'durable', and there is none of that name.",
       ].sort(),
     );
+  });
+
+  it('are told of once, and not also with every entity that names them', async () => {
+    const text = await report({ namespace: 'shop', stores: { durable: 'redis' }, store: good }, [
+      ShopService,
+    ]);
+    expect(text.split('\n').filter((line) => /^\d+\. /.test(line))).toEqual([
+      '1. [CACHE_OPTION_INVALID] `stores.durable` of CacheModule must be a store, got a text.',
+    ]);
   });
 
   it.each([

@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { PATIENCE_MS, until } from '../support/fault-child.js';
 import { startFleet, WELL, type RedisFleet } from '../support/fault-fleet.js';
@@ -11,8 +10,8 @@ const READERS = 8;
 const KEYS = Array.from({ length: 12 }, (_, index) => `row-${index}`);
 /** So long a copy may be used by who hears of nothing. */
 const LEASE_MICROS = 5_000_000;
-/** What somebody does to them lasts for so long. */
-const TROUBLE_MS = 1_500;
+/** What somebody does to them lasts until they have changed the source so often. */
+const CHANGES = 30;
 
 (hasRedis() ? describe : describe.skip)('processes with copies of what they share', () => {
   let fleet: RedisFleet;
@@ -55,6 +54,7 @@ const TROUBLE_MS = 1_500;
         Array.from({ length: PROCESSES }, () => RedisProxy.before(fleet.cache.port)),
       );
       const admin = new Redis(fleet.cache.url);
+      const source = new Redis(fleet.source.url);
       try {
         const members = await Promise.all(
           proxies.map((proxy) =>
@@ -65,6 +65,9 @@ const TROUBLE_MS = 1_500;
           members.map(async (member) => (await member.read('own')).by),
         );
         await Promise.all(members.map((member) => member.live(KEYS, READERS, 400)));
+        /** How often they have changed the source. */
+        const changes = async () =>
+          (await source.mget(KEYS)).reduce((sum, version) => sum + Number(version), 0);
         /** What they are told is lost, with such a chance. */
         const deaf = (chance: number) => {
           for (const proxy of proxies) {
@@ -95,7 +98,8 @@ const TROUBLE_MS = 1_500;
         ];
         for (const trouble of troubles) {
           await trouble();
-          await setTimeout(TROUBLE_MS);
+          const before = await changes();
+          await until('they go on', async () => (await changes()) >= before + CHANGES);
         }
         const histories = await Promise.all(members.map((member) => member.finish()));
         expect(histories.flatMap(({ errors }) => errors)).toEqual([]);
@@ -119,6 +123,7 @@ const TROUBLE_MS = 1_500;
         expect(await fleet.end()).toEqual(Array(PROCESSES).fill(WELL));
       } finally {
         admin.disconnect();
+        source.disconnect();
         await Promise.all(proxies.map((proxy) => proxy.close()));
       }
     },

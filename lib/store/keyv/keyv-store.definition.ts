@@ -1,13 +1,11 @@
 import { CacheUsageError } from '../../errors/cache.error.js';
 import { checkNames } from '../../errors/known-options.js';
 import { show } from '../../errors/wording.js';
-import { parseDuration, type Duration } from '../../time/duration.js';
+import type { Duration } from '../../time/duration.js';
+import { checkDeadline, deadlineMsOf, DEFAULT_DEADLINE } from '../store-deadline.js';
 import type { StoreDefinition } from '../store-definition.js';
 import type { SharedKeyv } from './attentive-keyv.js';
 import { KeyvStore } from './keyv-store.js';
-
-const DEFAULT_DEADLINE = '100ms';
-const LONGEST_DEADLINE_MS = 60_000;
 
 export interface KeyvStoreOptions {
   /**
@@ -32,21 +30,14 @@ export interface KeyvStoreOptions {
  */
 export function keyvStore(keyv: SharedKeyv, options: KeyvStoreOptions = {}): StoreDefinition {
   const { deadline = DEFAULT_DEADLINE } = options ?? {};
-  const ms = parseDuration(deadline);
   return {
-    deadlineMs: ms ?? 0,
+    deadlineMs: deadlineMsOf(deadline),
     leases: 'lock',
     open: (parts) => {
       checkKeyv(keyv);
       checkObject(options);
       checkNames(options ?? {}, ['deadline'], 'keyvStore');
-      if (ms === undefined || ms < 1 || ms > LONGEST_DEADLINE_MS) {
-        throw new CacheUsageError(
-          'CACHE_ARGUMENT_INVALID',
-          `keyvStore() expected as deadline a duration from 1ms to 1m, got ${show(deadline)}`,
-          "write milliseconds as a number, or one number with one unit: '100ms'.",
-        );
-      }
+      checkDeadline(deadline, 'keyvStore');
       return new KeyvStore(keyv, parts);
     },
   };

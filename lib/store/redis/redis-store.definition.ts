@@ -2,12 +2,10 @@ import { checkSource } from '../../connection/checked-source.js';
 import type { RedisSource } from '../../connection/redis-source.js';
 import { CacheUsageError } from '../../errors/cache.error.js';
 import { show } from '../../errors/wording.js';
-import { parseDuration, type Duration } from '../../time/duration.js';
+import type { Duration } from '../../time/duration.js';
+import { checkDeadline, deadlineMsOf, DEFAULT_DEADLINE } from '../store-deadline.js';
 import type { StoreDefinition } from '../store-definition.js';
 import { RedisStore } from './redis-store.js';
-
-const DEFAULT_DEADLINE = '100ms';
-const LONGEST_DEADLINE_MS = 60_000;
 
 export type RedisStoreDefinition = RedisSource & {
   /**
@@ -31,18 +29,11 @@ export type RedisStoreDefinition = RedisSource & {
  */
 export function redisStore(options: RedisStoreDefinition): StoreDefinition {
   const { deadline = DEFAULT_DEADLINE, startWithout = true, ...source } = options ?? {};
-  const ms = parseDuration(deadline);
   return {
-    deadlineMs: ms ?? 0,
+    deadlineMs: deadlineMsOf(deadline),
     open: ({ namespace, clock, onUnreadable, onRefused }) => {
       checkSource(options, 'redisStore', ['deadline', 'startWithout']);
-      if (ms === undefined || ms < 1 || ms > LONGEST_DEADLINE_MS) {
-        throw new CacheUsageError(
-          'CACHE_ARGUMENT_INVALID',
-          `redisStore() expected as deadline a duration from 1ms to 1m, got ${show(deadline)}`,
-          "write milliseconds as a number, or one number with one unit: '100ms'.",
-        );
-      }
+      checkDeadline(deadline, 'redisStore');
       if (typeof startWithout !== 'boolean') {
         throw new CacheUsageError(
           'CACHE_ARGUMENT_INVALID',
