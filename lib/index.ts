@@ -134,6 +134,7 @@ export {
   type CheckOutcome,
   type EntryName,
   type FillOutcome,
+  type Generations,
   type Lease,
   type LeaseAnswer,
   type LeaseTerms,
@@ -141,10 +142,12 @@ export {
 } from './store/cache-store.js';
 export {
   InvalidationLog,
+  type Changes,
   type LogAnswer,
   type LogListener,
   type LogMessage,
   type LogPosition,
+  type TagsAnswer,
 } from './store/invalidation-log.js';
 export type { StoreDefinition, StoreParts } from './store/store-definition.js';
 export { Singleflight, type Flight } from './coordination/singleflight.js';

@@ -1,4 +1,5 @@
 import type { Fault } from '../errors/configuration.error.js';
+import { formatDuration } from '../time/duration.js';
 import type { Place } from './check-options.js';
 import type { Bounds } from './entity.js';
 import type { Known } from './option.js';
@@ -36,9 +37,14 @@ export interface KeptIn {
    * its ttl is bound enough.
    */
   readonly copyLeaseMs: number;
+  /**
+   * Whether processes that share its entries tell each other what they change, and this one listens: only then can entries
+   * be invalidated together, by a tag or all of them.
+   */
+  readonly isTold: boolean;
 }
 
-const IN_PROCESS: KeptIn = { keptIn: 'process', copyLeaseMs: Infinity };
+const IN_PROCESS: KeptIn = { keptIn: 'process', copyLeaseMs: Infinity, isTold: false };
 
 /** The store an entity names; the default one, if there is one, where it names none. */
 export function resolveStore(
@@ -67,14 +73,17 @@ export function resolveStore(
     if (named !== undefined) faults.push(cannot('is written behind', owner, named, at));
     return IN_PROCESS;
   }
-  if (tags !== undefined) faults.push(cannot('has tags', owner, name, at));
   const bounds = (maxStaleness as Bounds<number> | undefined) ?? { normal: 0, incident: 0 };
   const copyLeaseMs = leaseOfCopies(read, bounds, known.tells);
+  const hasCopies = prefer !== 'error' && copyLeaseMs > 0;
+  const isTold = known.tells && hasCopies;
+  if (tags !== undefined && !isTold) faults.push(untold('has tags', owner, name, at));
   return {
-    keptIn: prefer !== 'error' && copyLeaseMs > 0 ? 'store and process' : 'store',
+    keptIn: hasCopies ? 'store and process' : 'store',
     store: name,
     leases: known.leases,
     copyLeaseMs,
+    isTold,
   };
 }
 
@@ -92,6 +101,19 @@ function leaseOfCopies(
 ): number {
   if (ttlMs + staleForMs <= normal) return Infinity;
   return isTold && normal >= TOLD_WITHIN_MS ? Math.min(incident, LONGEST_LEASE_MS) : 0;
+}
+
+/** What to do for entries that are to be invalidated together. */
+export const TO_BE_TOLD = `let \`maxStaleness.normal\` be ${formatDuration(TOLD_WITHIN_MS)} or more, without \`prefer: 'error'\`, in a redisStore(); or write \`store: '${PROCESS}'\` in its contract`;
+
+function untold(what: string, owner: string, store: string, at: string): Fault {
+  return {
+    code: 'CACHE_STORE_UNFIT',
+    problem: `${owner} ${what}, and its entries in the store '${store}' can only be invalidated one by one.`,
+    at,
+    why: 'this process would have to hear what others invalidate together, and have some time to.',
+    fix: `${TO_BE_TOLD}.`,
+  };
 }
 
 function cannot(what: string, owner: string, store: string, at: string): Fault {

@@ -1,9 +1,10 @@
 import type { EntryName } from '../store/entry-name.js';
 import type { GuardedLog } from '../store/guarded-log.js';
+import type { LogPosition } from '../store/invalidation-log.js';
 import type { Background } from '../time/background.js';
 
 /** More of them in one message would keep its reader from everything else. */
-const MOST_ENTRIES = 100;
+const MOST_CHANGES = 100;
 const RETRY_MS = 500;
 /** More than these are not remembered: who has copies of them learns of it at their ttl. */
 const MOST_UNTOLD = 10_000;
@@ -11,21 +12,36 @@ const MOST_UNTOLD = 10_000;
 /** The store has done it; those who have copies have not heard of it yet, and are told as soon as they can be. */
 export class UntoldError extends Error {}
 
+/** An entry, or the name of a tag. */
+type Change = EntryName | string;
+
 interface Announced {
-  readonly entries: EntryName[];
+  readonly changes: Change[];
   readonly done: Promise<void>;
+}
+
+/** What has become of tags that were announced. */
+export interface TagListener {
+  told(tags: readonly string[], end: LogPosition): void;
+  /** They are announced again, until they are told. */
+  notTold(tag: string): void;
+  /** There are too many to be remembered. */
+  lost(): void;
 }
 
 /** Tells other processes of changes; those of one turn of the event loop travel together. */
 export class Announcements {
   private turn: Announced | undefined;
-  private readonly untold = new Map<string, EntryName>();
+  private readonly untold = new Map<string, Change>();
   private timer: (() => void) | undefined;
 
   constructor(
     private readonly log: GuardedLog,
     private readonly writer: string,
     private readonly background: Background,
+    private readonly tags: TagListener,
+    /** How long what carries a tag may be kept. */
+    private readonly keepMs: () => number,
   ) {}
 
   /**
@@ -33,40 +49,50 @@ export class Announcements {
    *
    * @throws {UntoldError}
    */
-  announce(entry: EntryName): Promise<void> {
-    if (this.turn === undefined || this.turn.entries.length >= MOST_ENTRIES) {
-      const entries: EntryName[] = [];
+  announce(change: Change): Promise<void> {
+    if (this.turn === undefined || this.turn.changes.length >= MOST_CHANGES) {
+      const changes: Change[] = [];
       const turn: Announced = {
-        entries,
+        changes,
         done: new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
           if (this.turn === turn) this.turn = undefined;
-          return this.append(entries);
+          return this.append(changes);
         }),
       };
       this.turn = turn;
     }
-    this.turn.entries.push(entry);
+    this.turn.changes.push(change);
     return this.turn.done;
   }
 
-  /** The last attempt. */
-  async end(): Promise<void> {
+  /** The last attempt. Whether tags are left that nobody knows to be invalidated. */
+  async end(): Promise<boolean> {
     this.timer?.();
     await this.appendUntold().catch(() => undefined);
+    return [...this.untold.values()].some(isTag);
   }
 
-  private async append(entries: readonly EntryName[]): Promise<void> {
+  private async append(changes: readonly Change[]): Promise<void> {
+    const tags = [...new Set(changes.filter(isTag))];
+    const entries = changes.filter((change) => !isTag(change)) as EntryName[];
     try {
-      await this.log.append(entries, this.writer);
+      const end = await this.log.append({ entries, tags }, this.writer, 2 * this.keepMs());
+      if (tags.length > 0) this.tags.told(tags, end);
+      // Invalidated once more meanwhile, which was not told.
+      for (const tag of tags) if (this.untold.has(tag)) this.tags.notTold(tag);
     } catch {
-      for (const entry of entries) this.remember(entry);
+      for (const change of changes) this.remember(change);
       this.timer ??= this.background.after(RETRY_MS, () => this.tellAgain());
       throw new UntoldError('others could not be told');
     }
   }
 
-  private remember(entry: EntryName): void {
-    if (this.untold.size < MOST_UNTOLD) this.untold.set(`${entry.entity}/${entry.id}`, entry);
+  private remember(change: Change): void {
+    const name = isTag(change) ? change : `${change.entity}/${change.id}`;
+    if (this.untold.size < MOST_UNTOLD || this.untold.has(name)) {
+      this.untold.set(name, change);
+      if (isTag(change)) this.tags.notTold(change);
+    } else if (isTag(change)) this.tags.lost();
   }
 
   private tellAgain(): void {
@@ -76,9 +102,13 @@ export class Announcements {
 
   private async appendUntold(): Promise<void> {
     while (this.untold.size > 0) {
-      const some = [...this.untold].slice(0, MOST_ENTRIES);
+      const some = [...this.untold].slice(0, MOST_CHANGES);
       for (const [name] of some) this.untold.delete(name);
-      await this.append(some.map(([, entry]) => entry));
+      await this.append(some.map(([, change]) => change));
     }
   }
+}
+
+function isTag(change: Change): change is string {
+  return typeof change === 'string';
 }

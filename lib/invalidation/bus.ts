@@ -67,8 +67,7 @@ export class Bus {
 
   private apply(message: LogMessage): void {
     this.heard = message;
-    // This process has done it before it told the others.
-    if (message.writer !== this.writer) this.copies.forget(message.entries);
+    this.copies.hear(message, message.writer === this.writer);
   }
 
   /** Now, or as soon as the answer that is under way has come. */
@@ -122,7 +121,7 @@ export class Bus {
   private begin(end: LogPosition): void {
     const isFirst = this.heard === undefined;
     this.heard = end;
-    this.copies.drop(isFirst ? 'at the start' : 'something was missed');
+    this.copies.drop(isFirst ? 'at the start' : 'something was missed', end);
     this.pollAgain = true;
   }
 }

@@ -1,21 +1,30 @@
-import type { EventSource } from '../events/event-source.js';
+import type { EventSource, Trace } from '../events/event-source.js';
 import type { Singleflight } from '../coordination/singleflight.js';
-import type { EntryName } from '../store/entry-name.js';
 import type { EntityState } from '../store/entity-state.js';
+import type { LogMessage, LogPosition } from '../store/invalidation-log.js';
+import type { TagGenerations } from '../store/tag-generations.js';
+import { familyIn, tagIn } from '../store/tag-names.js';
+import type { TagTable } from '../store/tag-table.js';
+import type { TagListener } from './announcements.js';
 
 /** How often the log is asked at least. */
 const POLL_MS = 1_000;
 /** How often it is asked within the shortest lease. */
 const POLLS_PER_LEASE = 3;
 
+/** So long tags are remembered at least. */
+const LEAST_KEPT_MS = 3_600_000;
+
 /** What this process has of the entries of a store, beside the store. */
-export class Copies {
+export class Copies implements TagListener {
   private readonly states = new Map<string, EntityState>();
 
   constructor(
     private readonly store: string,
     private readonly flights: Singleflight,
     private readonly events: EventSource,
+    private readonly tags: TagTable,
+    private readonly generations: TagGenerations,
   ) {}
 
   add(state: EntityState): void {
@@ -34,30 +43,92 @@ export class Copies {
     return Math.min(POLL_MS, shortest / POLLS_PER_LEASE);
   }
 
-  /** Changed elsewhere: copies go, and what is on its way here does not become one. */
-  forget(entries: readonly EntryName[]): void {
-    for (const { entity, id } of entries) {
+  /** How long the store may keep what this process stores. */
+  get keepMs(): number {
+    const all = [...this.states.values()].map(({ remote }) => remote!.keepMs);
+    return Math.max(LEAST_KEPT_MS, ...all);
+  }
+
+  /** Changed elsewhere, or here if `isOwn`: copies go, and what is on its way here does not become one. */
+  hear(message: LogMessage, isOwn: boolean): void {
+    this.generations.hear(message, message.tags);
+    // This process has done it before it told the others.
+    if (isOwn) return;
+    for (const { entity, id } of message.entries) {
       const state = this.states.get(entity);
       if (state === undefined) continue;
       this.flights.poison(entity, id);
       state.remote!.overtake(id);
       state.table.delete(id);
     }
+    this.invalidate(message.tags);
+  }
+
+  /** Tags that this process has invalidated are known to be; what came from the store meanwhile may be older. */
+  told(tags: readonly string[], end: LogPosition): void {
+    this.generations.told(tags, end);
+    this.invalidate(tags);
+  }
+
+  notTold(tag: string): void {
+    this.generations.notTold(tag);
+  }
+
+  lost(): void {
+    for (const { remote } of this.states.values()) remote!.shutOut();
+  }
+
+  private invalidate(tags: readonly string[]): void {
+    for (const name of tags) {
+      const tag = tagIn(name);
+      if (tag !== undefined) this.tags.invalidate(tag);
+      const state = this.states.get(familyIn(name) ?? '');
+      if (state !== undefined) this.clear(state);
+    }
+  }
+
+  private clear(state: EntityState): void {
+    this.flights.poison(state.policy.entity);
+    state.remote!.overtakeAll();
+    state.table.clear();
   }
 
   /** None of them is known to be current, nor is anything that is on its way here. */
-  drop(why: 'at the start' | 'something was missed'): void {
-    for (const [entity, state] of this.states) {
-      this.flights.poison(entity);
-      state.remote!.overtakeAll();
-      state.table.clear();
-    }
+  drop(why: 'at the start' | 'something was missed', end: LogPosition): void {
+    this.generations.begin(end);
+    for (const state of this.states.values()) this.clear(state);
     if (why === 'at the start') return;
     for (const entity of this.states.keys()) {
       this.events.fault(
         'CACHE_COPIES_DROPPED',
         entity,
         `What the store '${this.store}' said of changes was not complete: this process dropped its copies of '${entity}', and reads them again.`,
+        undefined,
+      );
+    }
+  }
+
+  /** Others could not be told what this process has invalidated together; `name`: as logs have it. */
+  untold(name: string, trace: Trace | undefined): void {
+    const family = familyIn(name);
+    const what = family === undefined ? 'A tag was' : `All entries of '${family}' were`;
+    for (const entity of family === undefined ? this.states.keys() : [family]) {
+      this.events.fault(
+        'CACHE_INVALIDATION_PENDING',
+        entity,
+        `${what} invalidated, and the store '${this.store}' could not be told. It is told again until it has heard; other processes may serve old values of '${entity}' until then, at most for its ttl.`,
+        trace,
+      );
+    }
+  }
+
+  /** The application has ended, and others do not know what it has invalidated together. */
+  leftUntold(): void {
+    for (const entity of this.states.keys()) {
+      this.events.fault(
+        'CACHE_INVALIDATION_PENDING',
+        entity,
+        `A tag or all entries of an entity were invalidated, and the store '${this.store}' could not be told before the application ended: other processes may serve old values of '${entity}' for their ttl.`,
         undefined,
       );
     }
@@ -77,6 +148,7 @@ export class Copies {
 
   /** At `askedAt`, or later, nothing was missing. */
   renew(askedAt: number): void {
+    this.generations.renew(askedAt);
     for (const state of this.states.values()) state.renewCopies(askedAt);
   }
 }

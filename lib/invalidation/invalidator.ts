@@ -1,12 +1,15 @@
+import { TO_BE_TOLD } from '../contract/kept-in.js';
 import type { Comparable } from '../entry/version.js';
 import type { Singleflight } from '../coordination/singleflight.js';
 import { CacheUsageError } from '../errors/cache.error.js';
 import type { EventSource, Trace } from '../events/event-source.js';
 import { channels } from '../events/events.js';
 import type { EntityState } from '../store/entity-state.js';
+import { nameOfFamily, nameOfTag } from '../store/tag-names.js';
 import type { TagTable } from '../store/tag-table.js';
 import { UntoldError } from './announcements.js';
 import type { PendingInvalidations } from './pending-invalidations.js';
+import type { SharedStore } from './shared-store.js';
 
 /**
  * Where an invalidation stands. `'acknowledged'`: in force in this process, and in the store where others share the entry.
@@ -28,6 +31,8 @@ export class Invalidator {
     private readonly tags: TagTable,
     private readonly events: EventSource,
     private readonly pending: PendingInvalidations,
+    /** By name. */
+    private readonly stores: ReadonlyMap<string, SharedStore> = new Map(),
   ) {}
 
   /** `id`: as `idOf` makes it of a key. */
@@ -77,14 +82,20 @@ export class Invalidator {
     }
   }
 
-  /** @throws {CacheUsageError} CACHE_ARGUMENT_INVALID where processes share the entries: nobody knows all of them */
-  invalidateFamily(state: EntityState, trace?: Trace): InvalidationOutcome {
-    const { entity, store } = state.policy;
-    if (state.remote !== undefined) {
+  /**
+   * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID where processes share the entries, and this one does not hear what
+   * others invalidate
+   */
+  invalidateFamily(
+    state: EntityState,
+    trace?: Trace,
+  ): InvalidationOutcome | Promise<InvalidationOutcome> {
+    const { entity, store, isTold } = state.policy;
+    if (state.remote !== undefined && !isTold) {
       throw new CacheUsageError(
         'CACHE_ARGUMENT_INVALID',
-        `all entries of '${entity}' were to be invalidated, and processes share them in the store '${store}', where they can only be invalidated one by one`,
-        `invalidate by key, or write \`store: 'process'\` in the contract of '${entity}'.`,
+        `all entries of '${entity}' were to be invalidated, and those in the store '${store}' can only be invalidated one by one`,
+        `invalidate by key, or ${TO_BE_TOLD}.`,
       );
     }
     this.flights.poison(entity);
@@ -94,23 +105,37 @@ export class Invalidator {
     if (channels.invalidate.hasSubscribers) {
       this.events.publish('invalidate', { ...this.events.ofEntity(entity, trace), held });
     }
-    return 'acknowledged';
+    return isTold
+      ? this.tellTag(nameOfFamily(entity), [this.stores.get(store!)!], trace)
+      : 'acknowledged';
   }
 
   /** It is not known what changed: nothing of the entity is used any more. */
-  doubt(state: EntityState, trace?: Trace): void {
-    const { remote } = state;
-    if (remote === undefined) return void this.invalidateFamily(state, trace);
-    this.flights.poison(state.policy.entity);
+  doubt(state: EntityState, trace?: Trace): InvalidationOutcome | Promise<InvalidationOutcome> {
+    const { remote, policy } = state;
+    if (remote === undefined || policy.isTold) return this.invalidateFamily(state, trace);
+    this.flights.poison(policy.entity);
     state.tickets.touch();
     state.table.clear();
     remote.shutOut();
+    return 'pending';
   }
 
   /** What carries the tag is not current any more, wherever it is: in a table, or in a load that somebody joins. */
-  invalidateTag(tag: string): InvalidationOutcome {
+  invalidateTag(tag: string, trace?: Trace): InvalidationOutcome | Promise<InvalidationOutcome> {
     this.tags.invalidate(tag);
-    return 'acknowledged';
+    return this.stores.size === 0
+      ? 'acknowledged'
+      : this.tellTag(nameOfTag(tag), this.stores.values(), trace);
+  }
+
+  private async tellTag(
+    name: string,
+    stores: Iterable<SharedStore>,
+    trace: Trace | undefined,
+  ): Promise<InvalidationOutcome> {
+    const telling = [...new Set(stores)].map((store) => store.invalidateTag(name, trace));
+    return (await Promise.all(telling)).every(Boolean) ? 'acknowledged' : 'pending';
   }
 
   /** A value older than `atLeast` is refused from now on; one that is there already, and is as new, stays. */

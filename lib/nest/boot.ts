@@ -10,6 +10,7 @@ import { ModulesContainer } from '@nestjs/core';
 import { diverges } from '../contract/boot-rules.js';
 import { bootTable } from '../contract/boot-table.js';
 import { checkOptions } from '../contract/check-options.js';
+import { TO_BE_TOLD } from '../contract/kept-in.js';
 import type { Policy } from '../contract/policy.js';
 import { MODULE_OPTIONS } from '../contract/options.js';
 import { DistributedLock } from '../coordination/distributed-lock.js';
@@ -129,18 +130,20 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     return faults;
   }
 
-  /** What is not possible where processes share the entries. */
+  /** What is not possible where processes share the entries, and do not hear from each other. */
   private contradictsStores(types: Iterable<object>): Fault[] {
-    const shared = this.engine.entities.policies().filter(({ keptIn }) => keptIn !== 'process');
-    const names = new Set(shared.map(({ entity }) => entity));
+    const untold = this.engine.entities
+      .policies()
+      .filter(({ keptIn, isTold }) => keptIn !== 'process' && !isTold);
+    const names = new Set(untold.map(({ entity }) => entity));
     return [...new Set([...types].flatMap(decorationsOf))]
       .filter(({ binding, faults }) => faults.length === 0 && meansAll(binding))
       .filter(({ binding }) => names.has(binding.entity.name))
       .map(({ binding }) => ({
         code: 'CACHE_STORE_UNFIT',
-        problem: `${binding.method} invalidates all entries of '${binding.entity.name}', which processes share in a store, where they can only be invalidated one by one.`,
+        problem: `${binding.method} invalidates all entries of '${binding.entity.name}', which processes share in a store where they can only be invalidated one by one.`,
         at: placeOf(binding),
-        fix: "name the keys with `{ keys }` or `{ keysOf }`, or write `store: 'process'` in the contract.",
+        fix: `name the keys with \`{ keys }\` or \`{ keysOf }\`, or ${TO_BE_TOLD}.`,
       }));
   }
 

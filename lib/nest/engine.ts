@@ -95,10 +95,17 @@ export class Engine {
     };
     const keeper = new Keeper(clock, this.tags, this.events);
     const opened = new Map<OpenStore, SharedStore>();
+    const around = {
+      flights,
+      clock,
+      events: this.events,
+      background: this.background,
+      tags: this.tags,
+    };
     for (const [name, open] of this.stores) {
       const { store, deadlineMs } = open;
       const guarded = () => new GuardedStore(store, deadlineMs, clock, this.background);
-      const shared = opened.get(open) ?? new SharedStore(name, guarded(), flights, clock, this);
+      const shared = opened.get(open) ?? new SharedStore(name, guarded(), around);
       opened.set(open, shared);
       this.shared.set(name, shared);
     }
@@ -110,7 +117,7 @@ export class Engine {
     };
     this.entities = new Entities(surroundings, onEvict, timing, overrides, complete);
     this.pending = new PendingInvalidations(clock, this.background);
-    this.invalidator = new Invalidator(flights, this.tags, this.events, this.pending);
+    this.invalidator = new Invalidator(flights, this.tags, this.events, this.pending, this.shared);
     const loader = new Loader(clock, this.background, keeper, this.events);
     const { background, events, invalidator } = this;
     const freshness = new Freshness(clock, this.tags);

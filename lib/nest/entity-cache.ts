@@ -164,7 +164,7 @@ export class EntityCache {
   /** The same for all entries that carry the tag, of every entity. Costs the same however many they are. */
   async invalidateTag(tag: string): Promise<InvalidationOutcome> {
     if (typeof tag !== 'string' || tag === '') throw misused('invalidateTag(…)', 'a tag', tag);
-    return Promise.resolve(this.engine.invalidator.invalidateTag(tag));
+    return Promise.resolve(this.engine.invalidator.invalidateTag(tag, calls.getStore()));
   }
 
   /** The same for all entries of the entity. */

@@ -100,7 +100,7 @@ export class WritingCalls {
     if (write !== undefined) {
       told.push(this.engine.writer.failed(write));
       if (ids === undefined) this.keysUnknown(state, unknown);
-    } else if (tags !== undefined) this.invalidateTags(tags);
+    } else if (tags !== undefined) this.invalidateTags(tags, told);
     else if (binding.writes?.after === undefined) this.invalidate(state, ids, told);
     else this.keysUnknown(state, unknown);
   }
@@ -115,7 +115,7 @@ export class WritingCalls {
     const { binding, state, ids, tags, write } = invalidation;
     const { after } = binding.writes ?? {};
     if (write !== undefined) told.push(this.store(invalidation, write, result));
-    else if (tags !== undefined) this.invalidateTags(tags);
+    else if (tags !== undefined) this.invalidateTags(tags, told);
     else if (!this.says(invalidation, result, args)) return;
     else if (after === undefined) this.invalidate(state, ids, told);
     else this.invalidateTold(invalidation, () => after(result, ...args), told);
@@ -138,8 +138,8 @@ export class WritingCalls {
     }
   }
 
-  private invalidateTags(tags: readonly string[]): void {
-    for (const tag of tags) this.engine.invalidator.invalidateTag(tag);
+  private invalidateTags(tags: readonly string[], told: unknown[]): void {
+    for (const tag of tags) told.push(this.engine.invalidator.invalidateTag(tag, calls.getStore()));
   }
 
   /** The write is done, so its result is handed through whatever `keysOf` says; each key it does tell counts. */
@@ -178,7 +178,7 @@ export class WritingCalls {
   ): void {
     const { invalidator } = this.engine;
     const trace = calls.getStore();
-    if (ids === undefined) invalidator.doubt(state, trace);
+    if (ids === undefined) told.push(invalidator.doubt(state, trace));
     else if (state.remote === undefined)
       for (const id of ids) void invalidator.invalidate(state, id, trace);
     else told.push(...ids.map((id) => invalidator.invalidate(state, id, trace)));
@@ -192,7 +192,8 @@ export class WritingCalls {
         ? `All entries of '${entity}' were dropped.`
         : `What it did not tell stays in '${entity}' until its ttl.`;
     this.engine.events.fault('CACHE_KEYS_UNKNOWN', entity, `${what}. ${done}`, trace);
-    if (prefer === 'error') this.engine.invalidator.doubt(state, trace);
+    // Who prefers an error is never told by others, nor tells them.
+    if (prefer === 'error') void this.engine.invalidator.doubt(state, trace);
   }
 
   /** What `when` says; only a clear no keeps an old value in use. */

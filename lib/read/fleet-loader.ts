@@ -2,10 +2,9 @@ import type { Flight } from '../coordination/singleflight.js';
 import type { CacheRecord } from '../entry/record.js';
 import type { EventSource } from '../events/event-source.js';
 import type { Invalidator } from '../invalidation/invalidator.js';
-import type { Lease } from '../store/cache-store.js';
 import type { EntityState } from '../store/entity-state.js';
 import { REFUSED } from '../store/guarded-store.js';
-import type { RemoteTier } from '../store/remote-tier.js';
+import type { RemoteTier, Right } from '../store/remote-tier.js';
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
 import type { CallContext } from './call-context.js';
@@ -93,7 +92,7 @@ export class FleetLoader {
       }
       switch (answer.outcome) {
         case 'granted':
-          return this.loadUnder(answer.lease, wanted);
+          return this.loadUnder(answer.right, wanted);
         case 'fresh':
           return answer.record;
         case 'overtaken':
@@ -153,9 +152,9 @@ export class FleetLoader {
     );
   }
 
-  private async loadUnder(lease: Lease, wanted: Wanted): Promise<CacheRecord> {
+  private async loadUnder(right: Right, wanted: Wanted): Promise<CacheRecord> {
     const { state, remote, id, flight, run, context, held } = wanted;
-    const shared = this.copyUnder(lease, wanted);
+    const shared = this.copyUnder(right, wanted);
     try {
       return await this.loader.load(state, id, flight, run, context, {
         held: held ?? undefined,
@@ -163,7 +162,7 @@ export class FleetLoader {
       });
     } catch (error) {
       const pause = state.coolDown.pauseOf(id, this.clock.monotonic());
-      this.unawaited(remote.fail(lease, pause), wanted);
+      this.unawaited(remote.fail(right, pause), wanted);
       throw error;
     }
   }
@@ -179,12 +178,12 @@ export class FleetLoader {
     return this.loader.load(state, id, flight, run, context, { held: held ?? undefined, shared });
   }
 
-  private copyUnder(lease: Lease, wanted: Wanted): SharedCopy {
+  private copyUnder(right: Right, wanted: Wanted): SharedCopy {
     const { state, remote, id, context } = wanted;
     return {
       // Hardly anybody waits for it: who asks meanwhile is told to wait for the lease.
       store: (record, keep) => {
-        const stored = remote.fill(lease, record, keep);
+        const stored = remote.fill(right, record, keep);
         const filled = stored.then((outcome) => {
           // The source lags: it is not asked again at once for what is there in a newer version.
           if (outcome === 'older version') state.coolDown.failed(id, this.clock.monotonic());
@@ -192,7 +191,7 @@ export class FleetLoader {
           if (outcome === 'too large') this.drop(state, id, context);
         });
         // Others would wait for its end.
-        filled.catch(() => this.background.track(remote.fail(lease, 0).catch(() => undefined)));
+        filled.catch(() => this.background.track(remote.fail(right, 0).catch(() => undefined)));
         this.unawaited(filled, wanted);
         const settled = filled
           .catch(() => undefined)
@@ -202,7 +201,7 @@ export class FleetLoader {
         state.storing.set(id, settled);
         return stored;
       },
-      leave: () => this.unawaited(remote.fail(lease, 0), wanted),
+      leave: () => this.unawaited(remote.fail(right, 0), wanted),
       remove: () => this.drop(state, id, context),
     };
   }

@@ -1,3 +1,4 @@
+import { TO_BE_TOLD } from '../contract/kept-in.js';
 import type { ReadThroughPolicy } from '../contract/policy.js';
 import { CacheRecord, type HandOut, type RecordExtras } from '../entry/record.js';
 import { copy } from '../entry/copy.js';
@@ -78,7 +79,8 @@ export class Keeper {
       return this.record(origin, value, 'raw');
     }
     const extras = this.extras(origin, value, sealed.bytes);
-    if (state.remote !== undefined && extras !== undefined && extras.tags.length > 0) {
+    const isShared = state.remote !== undefined;
+    if (isShared && !state.policy.isTold && (extras?.tags.length ?? 0) > 0) {
       this.tagged(origin);
       return this.record(origin, sealed.value, sealed.handOut);
     }
@@ -92,8 +94,8 @@ export class Keeper {
     this.events.fault(
       'CACHE_VALUE_UNSTORABLE',
       entity,
-      `A value of '${entity}' was returned but not stored: it carries tags, by which entries in the store '${store}' cannot be invalidated. ` +
-        `Fix: leave out currentLoad().tags(), or write \`store: 'process'\` in the contract of '${entity}'.`,
+      `A value of '${entity}' was returned but not stored: it carries tags, and its entries in the store '${store}' can only be invalidated one by one. ` +
+        `Fix: leave out currentLoad().tags(), or ${TO_BE_TOLD}.`,
       origin.trace,
     );
     this.announce(origin, 'unstorable', 0);

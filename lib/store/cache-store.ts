@@ -4,6 +4,14 @@ import type { InvalidationLog } from './invalidation-log.js';
 
 export type { EntryName };
 
+/** How often the tags of a value were invalidated until its load began, in messages of the log that tells of it. */
+export interface Generations {
+  readonly epoch: string;
+  /** Of the tag that all entries of its entity carry. */
+  readonly family: number;
+  readonly tags: readonly (readonly [tag: string, generation: number])[];
+}
+
 /** What a store keeps of one load. Times are milliseconds of the store's own clock, as {@link CacheStore.now} tells it. */
 export interface StoredEntry {
   /** The value, encoded; nothing where the source said that there is nothing. */
@@ -20,6 +28,8 @@ export interface StoredEntry {
    * are compared exactly, also with each other.
    */
   readonly version: Comparable | undefined;
+  /** Where the store has a log: when its tags were invalidated last. The store keeps it as it is. */
+  readonly generations?: Generations;
 }
 
 /** The right to store one entry: granted to one at a time, and gone as soon as anybody else changes the entry. */

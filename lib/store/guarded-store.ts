@@ -72,9 +72,9 @@ export class GuardedStore {
   get log(): GuardedLog | undefined {
     const { log } = this.store;
     if (log === undefined) return undefined;
-    return new GuardedLog(log, (ask, mostMs = Infinity) => {
+    return new GuardedLog(log, (ask, { mostMs = Infinity, isSound } = {}) => {
       const since = this.clock.monotonic() - Math.max(0, this.deadlineMs - mostMs);
-      return this.within(this.ofLog, ask, { since });
+      return this.within(this.ofLog, ask, { since, isSound });
     });
   }
 

@@ -3,16 +3,25 @@ import type { CacheRecord } from '../entry/record.js';
 import type { Comparable } from '../entry/version.js';
 import type { Clock } from '../time/clock.js';
 import type { EntryName, FillOutcome, Lease, LeaseAnswer, StoredEntry } from './cache-store.js';
+import type { LogPosition } from './invalidation-log.js';
 import type { GuardedStore } from './guarded-store.js';
 import { Looks, type Look } from './looks.js';
 import { StoredValues } from './stored-values.js';
+import type { TaggedEntries } from './tagged-entries.js';
 
 /** How much longer than its load a lease lasts: the way to the store and back. */
 const MARGIN_MS = 500;
 
+/** The right to store an entry, and what is known of the moment in which it was given. */
+export interface Right {
+  readonly lease: Lease;
+  /** Where the log stood: what was invalidated later may be missing from what is loaded. */
+  readonly since: LogPosition | undefined;
+}
+
 /** What was asked of the store, in terms of this process: records, and times of the monotonic clock. */
 export type Leased =
-  | { readonly outcome: 'granted'; readonly lease: Lease }
+  | { readonly outcome: 'granted'; readonly right: Right }
   | { readonly outcome: 'fresh'; readonly record: CacheRecord }
   | { readonly outcome: 'cooling' }
   /** What somebody has stored was changed from here while this was on its way: to be asked again. */
@@ -39,6 +48,8 @@ export class RemoteTier {
     private readonly announce: ((entry: EntryName) => Promise<void>) | undefined,
     /** Something in the store is not what this release or this entity writes there. */
     private readonly onUnreadable: () => void,
+    /** Where its entries are invalidated together. */
+    private readonly tags?: TaggedEntries,
   ) {
     this.values = new StoredValues(policy);
   }
@@ -79,7 +90,11 @@ export class RemoteTier {
     const { turn } = this;
     try {
       const stored = await this.store.find(this.name(id));
-      const record = stored && this.recordOf(id, stored, this.onUnreadable);
+      const isCurrent = stored !== undefined && this.isCurrent(stored);
+      const record =
+        isCurrent === true || (isCurrent !== false && (await isCurrent))
+          ? this.recordOf(id, stored!, this.onUnreadable)
+          : undefined;
       if (this.looks.end(id, look) && record !== undefined) keep(record);
       return record;
     } finally {
@@ -125,17 +140,19 @@ export class RemoteTier {
     });
     switch (answer.outcome) {
       case 'fresh': {
-        const record = this.recordOf(id, answer.stored);
+        const { stored } = answer;
+        const record = (await this.isCurrent(stored)) ? this.recordOf(id, stored) : undefined;
         return record === undefined
-          ? this.replacing(id, answer.stored, newerThan, bears)
+          ? this.replacing(id, stored, newerThan, bears)
           : { outcome: 'fresh', record };
       }
       case 'cooling': {
         const { stale } = answer;
-        return this.recordOf(id, stale) === undefined
-          ? this.replacing(id, stale, newerThan, bears)
-          : { outcome: 'cooling' };
+        const isGood = (await this.isCurrent(stale)) && this.recordOf(id, stale) !== undefined;
+        return isGood ? { outcome: 'cooling' } : this.replacing(id, stale, newerThan, bears);
       }
+      case 'granted':
+        return { outcome: 'granted', right: await this.rightBy(answer.lease) };
       default:
         return answer;
     }
@@ -152,8 +169,13 @@ export class RemoteTier {
   }
 
   /** A write of the entry begins. Others need wait for it no longer than for a load. */
-  claim(id: string): Promise<Lease> {
-    return this.store.claim(this.name(id), this.read.loadTimeoutMs + MARGIN_MS);
+  async claim(id: string): Promise<Right> {
+    const lease = await this.store.claim(this.name(id), this.read.loadTimeoutMs + MARGIN_MS);
+    return this.rightBy(lease);
+  }
+
+  private async rightBy(lease: Lease): Promise<Right> {
+    return { lease, since: await this.tags?.stand() };
   }
 
   /**
@@ -161,14 +183,14 @@ export class RemoteTier {
    * large, what was there until now is not true any more: who calls has to invalidate it, which ends the lease too.
    */
   async fill(
-    lease: Lease,
+    right: Right,
     record: CacheRecord,
     keep: () => void = () => undefined,
   ): Promise<FillOutcome | 'too large'> {
-    const { id } = lease.entry;
+    const { id } = right.lease.entry;
     const look = this.look(id);
     try {
-      const outcome = await this.looks.change(id, () => this.fillWith(lease, record), look);
+      const outcome = await this.looks.change(id, () => this.fillWith(right, record), look);
       if (outcome === 'stored' && this.looks.end(id, look)) keep();
       return outcome;
     } finally {
@@ -176,8 +198,17 @@ export class RemoteTier {
     }
   }
 
-  private async fillWith(lease: Lease, record: CacheRecord): Promise<FillOutcome | 'too large'> {
-    const stored = this.values.entryOf(record, lease.grantedAt);
+  private async fillWith(
+    { lease, since }: Right,
+    record: CacheRecord,
+  ): Promise<FillOutcome | 'too large'> {
+    const known = this.tags?.of(record, since);
+    const generations = known instanceof Promise ? await known : known;
+    if (this.tags !== undefined && generations === undefined) {
+      await this.store.fail(lease, 0);
+      return 'voided';
+    }
+    const stored = this.values.entryOf(record, lease.grantedAt, generations);
     if (stored === 'too large') return stored;
     const gone = this.store.now(lease.entry) - lease.grantedAt;
     return this.store.fill(lease, stored, Math.max(1, this.usefulMs - gone));
@@ -185,12 +216,12 @@ export class RemoteTier {
 
   /** The same with what was written, of which others have to hear. They are told again, if they could not be. */
   async fillWritten(
-    lease: Lease,
+    right: Right,
     record: CacheRecord,
     keep: () => void,
   ): Promise<FillOutcome | 'too large'> {
-    const outcome = await this.fill(lease, record, keep);
-    if (outcome === 'stored') await this.announce?.(lease.entry).catch(() => undefined);
+    const outcome = await this.fill(right, record, keep);
+    if (outcome === 'stored') await this.announce?.(right.lease.entry).catch(() => undefined);
     return outcome;
   }
 
@@ -204,7 +235,7 @@ export class RemoteTier {
   }
 
   /** Loading failed, or is not to be stored: gives the lease back. */
-  fail(lease: Lease, coolDownMs: number): Promise<void> {
+  fail({ lease }: Right, coolDownMs: number): Promise<void> {
     return this.store.fail(lease, coolDownMs);
   }
 
@@ -254,13 +285,17 @@ export class RemoteTier {
     return ttlMs + Math.max(staleForMs + staleIfErrorMs, this.patienceMs);
   }
 
+  private isCurrent(stored: StoredEntry): boolean | Promise<boolean> {
+    return this.tags === undefined || this.tags.isCurrent(stored);
+  }
+
   private recordOf(
     id: string,
     stored: StoredEntry,
     onUnreadable?: () => void,
   ): CacheRecord | undefined {
     const ahead = this.clock.monotonic() - this.store.now(this.name(id));
-    return this.values.recordOf(stored, ahead, onUnreadable);
+    return this.values.recordOf(stored, ahead, this.tags?.now ?? 0, onUnreadable);
   }
 
   private toStoreTime(monotonic: number, id: string): number {

@@ -1,4 +1,5 @@
 import type { FillOutcome, Lease, LeaseAnswer } from './cache-store.js';
+import type { LogAnswer, LogPosition, TagsAnswer } from './invalidation-log.js';
 
 // A store may be of somebody else. What it answers is looked at once, where it arrives: whoever acts on it would throw, or
 // ask for ever. What cannot be meant counts as no answer. Entries are looked at by those who decode them.
@@ -42,6 +43,35 @@ const FILLED: readonly unknown[] = ['stored', 'voided', 'older version'] satisfi
 
 export function isSoundFill(answer: unknown): boolean {
   return FILLED.includes(answer);
+}
+
+export function isSoundPosition(answer: unknown): boolean {
+  const { epoch, seq } = (answer ?? {}) as Partial<LogPosition>;
+  return typeof epoch === 'string' && Number.isSafeInteger(seq);
+}
+
+export function isSoundPoll(answer: unknown): boolean {
+  const { end, missed = [] } = (answer ?? {}) as Partial<LogAnswer>;
+  return isSoundPosition(end) && Array.isArray(missed) && missed.every(isSoundMessage);
+}
+
+export function isSoundMessage(message: unknown): boolean {
+  const { entries, tags } = (message ?? {}) as {
+    readonly entries?: unknown;
+    readonly tags?: unknown;
+  };
+  return isSoundPosition(message) && Array.isArray(entries) && Array.isArray(tags);
+}
+
+/** One number for each tag that was asked for. */
+export function isSoundTags(answer: unknown, asked: number): boolean {
+  const { end, generations } = (answer ?? {}) as Partial<TagsAnswer>;
+  return (
+    isSoundPosition(end) &&
+    Array.isArray(generations) &&
+    generations.length === asked &&
+    generations.every(Number.isSafeInteger)
+  );
 }
 
 type Held = Extract<LeaseAnswer, { outcome: 'held' }>;

@@ -1,7 +1,7 @@
 import type { Policy, ReadThroughPolicy } from '../contract/policy.js';
 import { decode, encode, type Reader } from '../entry/codec.js';
 import { CacheRecord } from '../entry/record.js';
-import type { StoredEntry } from './cache-store.js';
+import type { Generations, StoredEntry } from './cache-store.js';
 
 /** Of one value, encoded. */
 const MOST_BYTES = 4 * 1024 * 1024;
@@ -20,7 +20,11 @@ export class StoredValues {
     };
   }
 
-  entryOf(record: CacheRecord, grantedAt: number): StoredEntry | 'too large' {
+  entryOf(
+    record: CacheRecord,
+    grantedAt: number,
+    generations: Generations | undefined,
+  ): StoredEntry | 'too large' {
     const { value, loadedAt, softExpiry, loadMs, extras } = record;
     const payload = value === null ? undefined : encode(value, MOST_BYTES);
     if (payload === 'too large') return payload;
@@ -32,11 +36,17 @@ export class StoredValues {
       loadMs,
       schema: this.schema,
       version: extras?.version,
+      generations,
     };
   }
 
-  /** `ahead`: of the monotonic time before that of the store. */
-  recordOf(stored: StoredEntry, ahead: number, onUnreadable?: () => void): CacheRecord | undefined {
+  /** `ahead`: of the monotonic time before that of the store. `taggedAt`: where the tags of this process stand. */
+  recordOf(
+    stored: StoredEntry,
+    ahead: number,
+    taggedAt: number,
+    onUnreadable?: () => void,
+  ): CacheRecord | undefined {
     if (stored.schema !== this.schema) return undefined;
     const sealed =
       stored.payload === undefined
@@ -48,15 +58,16 @@ export class StoredValues {
     }
     const { bytes } = sealed;
     const { version } = stored;
+    const tags = stored.generations?.tags.map(([tag]) => tag) ?? [];
     return new CacheRecord(
       sealed.value,
       sealed.handOut,
       Math.floor(stored.loadedAt + ahead),
       Math.floor(stored.softExpiry + ahead),
       stored.loadMs,
-      version === undefined && bytes === 0
+      version === undefined && bytes === 0 && tags.length === 0
         ? undefined
-        : { bytes, tags: [], taggedAt: Infinity, version },
+        : { bytes, tags, taggedAt, version },
     );
   }
 }

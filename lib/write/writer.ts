@@ -11,9 +11,8 @@ import {
   type LoadFrame,
 } from '../read/call-context.js';
 import type { Load, Loader } from '../read/loader.js';
-import type { Lease } from '../store/cache-store.js';
 import type { EntityState } from '../store/entity-state.js';
-import type { RemoteTier } from '../store/remote-tier.js';
+import type { RemoteTier, Right } from '../store/remote-tier.js';
 
 /** A write-through under way. */
 export interface Write {
@@ -22,7 +21,7 @@ export interface Write {
   /** When it began: what changed after that may be missing from what it brings back. */
   readonly begun: Begun;
   /** Where processes share the entry: the right to store it, if the store gave it. The write begins after that. */
-  readonly claimed?: Promise<Lease | undefined>;
+  readonly claimed?: Promise<Right | undefined>;
 }
 
 /** What was said of a value by who brings it. */
@@ -108,14 +107,14 @@ export class Writer {
   ): Promise<void> {
     const outcome = await this.invalidator.invalidate(state, id, begun.trace);
     if (outcome === 'pending' || state.detour !== undefined || value === undefined) return;
-    const lease = await remote.claim(id).catch(() => undefined);
-    if (lease === undefined) return;
-    const write = { state, begun, claimed: Promise.resolve(lease) };
+    const right = await remote.claim(id).catch(() => undefined);
+    if (right === undefined) return;
+    const write = { state, begun, claimed: Promise.resolve(right) };
     const stored = await this.share(write, id, value, said);
     // It may be there, and nobody has told those who have copies.
     if (stored === 'unknown') await this.invalidate(state, id, begun.trace);
     // Others who ask for the entry need not wait for what does not come.
-    else if (stored === 'no') await remote.fail(lease, 0).catch(() => undefined);
+    else if (stored === 'no') await remote.fail(right, 0).catch(() => undefined);
   }
 
   /** Stores the value where others see it, unless another write came between. Unknown where nobody answered. */
@@ -126,12 +125,12 @@ export class Writer {
     said: Said | undefined,
   ): Promise<'yes' | 'no' | 'unknown'> {
     const remote = state.remote!;
-    const lease = await claimed;
+    const right = await claimed;
     let stored: ReturnType<SharedCopy['store']>;
-    if (lease !== undefined) {
+    if (right !== undefined) {
       const nothing = () => undefined;
       const shared: SharedCopy = {
-        store: (record, keep) => (stored = remote.fillWritten(lease, record, keep)),
+        store: (record, keep) => (stored = remote.fillWritten(right, record, keep)),
         leave: nothing,
         remove: nothing,
       };
@@ -191,7 +190,7 @@ export class Writer {
   /** Nothing was written: what is there may stay. */
   private async abandon({ state, ticket, claimed }: Write): Promise<void> {
     state.tickets.abandon(ticket);
-    const lease = await claimed;
-    if (lease !== undefined) await state.remote!.fail(lease, 0).catch(() => undefined);
+    const right = await claimed;
+    if (right !== undefined) await state.remote!.fail(right, 0).catch(() => undefined);
   }
 }

@@ -10,6 +10,8 @@ export interface LogUnderTest {
   close(): Promise<void>;
 }
 
+/** Longer than any test. */
+const KEEP_MS = 600_000;
 const named = (id: string): EntryName => ({ entity: 'user', id });
 const DEADLINE_MS = 20_000;
 
@@ -19,6 +21,10 @@ async function until(holds: () => boolean): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+/** Invalidates tags, and nothing else. */
+const tagged = (way: InvalidationLog, ...tags: string[]) =>
+  way.append({ entries: [], tags }, 'me', KEEP_MS);
 
 /** What each log of invalidations has to do. */
 export function invalidationLogConformance(start: () => Promise<LogUnderTest>): void {
@@ -44,8 +50,8 @@ export function invalidationLogConformance(start: () => Promise<LogUnderTest>): 
 
   it('tells all who listen what was appended, in its order, and by whom', async () => {
     const [one, other] = [await listening(), await listening()];
-    await one.way.append([named('a'), named('b')], 'one');
-    await other.way.append([named('c')], 'other');
+    await one.way.append({ entries: [named('a'), named('b')], tags: [] }, 'one', KEEP_MS);
+    await other.way.append({ entries: [named('c')], tags: [] }, 'other', KEEP_MS);
     for (const { heard } of [one, other]) {
       await until(() => heard.length === 2);
       expect(heard.map(({ writer, entries }) => [writer, entries])).toEqual([
@@ -62,7 +68,7 @@ export function invalidationLogConformance(start: () => Promise<LogUnderTest>): 
       named,
     );
     const end = await endOf(way);
-    await way.append(entries, 'me');
+    await way.append({ entries: entries, tags: [] }, 'me', KEEP_MS);
     await until(() => heard.length === 1);
     expect(heard[0]!.entries).toEqual(entries);
     expect((await way.poll(end)).missed![0]!.entries).toEqual(entries);
@@ -72,7 +78,7 @@ export function invalidationLogConformance(start: () => Promise<LogUnderTest>): 
     const [one, other] = [await log.open(), await log.open()];
     const before = await endOf(one);
     expect(await endOf(other)).toEqual(before);
-    await one.append([named('a')], 'me');
+    await one.append({ entries: [named('a')], tags: [] }, 'me', KEEP_MS);
     const after = { ...before, seq: before.seq + 1 };
     expect(await endOf(other)).toEqual(after);
     expect(await endOf(one)).toEqual(after);
@@ -81,7 +87,8 @@ export function invalidationLogConformance(start: () => Promise<LogUnderTest>): 
   it('tells who asks what he has missed, and nothing if that is nothing', async () => {
     const [one, other] = [await log.open(), await log.open()];
     const before = await endOf(other);
-    for (const id of ['a', 'b', 'c']) await one.append([named(id)], 'me');
+    for (const id of ['a', 'b', 'c'])
+      await one.append({ entries: [named(id)], tags: [] }, 'me', KEEP_MS);
     const { end, missed } = await other.poll(before);
     expect(missed!.map(({ seq, epoch, entries }) => [epoch, seq, entries])).toEqual(
       ['a', 'b', 'c'].map((id, i) => [before.epoch, before.seq + i + 1, [named(id)]]),
@@ -93,10 +100,10 @@ export function invalidationLogConformance(start: () => Promise<LogUnderTest>): 
 
   it('begins a new epoch when it was lost, also if as much has been appended since', async () => {
     const [one, other] = [await log.open(), await log.open()];
-    await one.append([named('a')], 'me');
+    await one.append({ entries: [named('a')], tags: [] }, 'me', KEEP_MS);
     const before = await endOf(other);
     await log.lose();
-    await one.append([named('b')], 'me');
+    await one.append({ entries: [named('b')], tags: [] }, 'me', KEEP_MS);
     const { end, missed } = await other.poll(before);
     expect(end.epoch).not.toBe(before.epoch);
     expect(missed ?? []).toEqual([]);
@@ -111,7 +118,9 @@ export function invalidationLogConformance(start: () => Promise<LogUnderTest>): 
     const before = await endOf(way);
     await Promise.all(
       ways.flatMap((one, n) =>
-        Array.from({ length: 25 }, (_, i) => one.append([named(`${n}:${i}`)], 'me')),
+        Array.from({ length: 25 }, (_, i) =>
+          one.append({ entries: [named(`${n}:${i}`)], tags: [] }, 'me', KEEP_MS),
+        ),
       ),
     );
     await until(() => heard.length === 100);
@@ -119,5 +128,59 @@ export function invalidationLogConformance(start: () => Promise<LogUnderTest>): 
       Array.from({ length: 100 }, (_, i) => before.seq + i + 1),
     );
     expect((await way.poll(before)).missed).toEqual(heard);
+  });
+
+  it('says where it ends with what was appended', async () => {
+    const way = await log.open();
+    const before = await endOf(way);
+    const end = await way.append({ entries: [named('a')], tags: ['t:tea'] }, 'me', KEEP_MS);
+    expect(end).toEqual({ ...before, seq: before.seq + 1 });
+    expect(await endOf(way)).toEqual(end);
+  });
+
+  it('tells all who listen which tags were invalidated, whatever they are called', async () => {
+    const { way, heard } = await listening();
+    const tags = ['t:tea', 'f:user', 't: {}%', 't:\uD800a', 't:"\\\n', `t:${'x'.repeat(1_000)}`];
+    const before = await endOf(way);
+    await way.append({ entries: [named('a')], tags }, 'me', KEEP_MS);
+    await until(() => heard.length === 1);
+    expect(heard[0]).toMatchObject({ entries: [named('a')], tags });
+    expect((await way.poll(before)).missed).toEqual(heard);
+    const { generations } = await way.generations(tags, KEEP_MS);
+    expect(generations).toEqual(tags.map(() => before.seq + 1));
+  });
+
+  it('says of each tag when it was invalidated last, and where the log ends', async () => {
+    const [one, other] = [await log.open(), await log.open()];
+    await tagged(one, 't:tea');
+    const tea = await tagged(other, 't:tea', 't:milk');
+    await one.append({ entries: [named('a')], tags: [] }, 'me', KEEP_MS);
+    const milk = await tagged(one, 't:milk');
+    for (const way of [one, other]) {
+      expect(await way.generations(['t:tea', 't:milk'], KEEP_MS)).toEqual({
+        end: milk,
+        generations: [tea.seq, milk.seq],
+      });
+    }
+    expect(await other.generations([], KEEP_MS)).toEqual({ end: milk, generations: [] });
+  });
+
+  it('says of a tag that it does not know that it was invalidated just now, once', async () => {
+    const [one, other] = [await log.open(), await log.open()];
+    await tagged(one, 't:tea');
+    const { end, generations } = await one.generations(['t:never', 't:tea'], KEEP_MS);
+    expect(generations[0]).toBe(end.seq);
+    await tagged(one, 't:tea');
+    expect((await other.generations(['t:never'], KEEP_MS)).generations).toEqual([end.seq]);
+  });
+
+  it('knows no tag of an epoch that is over', async () => {
+    const [one, other] = [await log.open(), await log.open()];
+    for (let i = 0; i < 5; i++) await tagged(one, 't:tea');
+    const before = await one.generations(['t:tea'], KEEP_MS);
+    await log.lose();
+    const after = await other.generations(['t:tea'], KEEP_MS);
+    expect(after.end.epoch).not.toBe(before.end.epoch);
+    expect(after.generations).toEqual([after.end.seq]);
   });
 }

@@ -226,9 +226,9 @@ describe('stores that are at fault', () => {
         "[CACHE_OPTION_INVALID] `stores` of CacheModule names a store 'no name!' (string).",
         "[CACHE_STALENESS_EXCEEDED] entity 'late' promises maxStaleness 1s, its policy allows 3s when the source is changed elsewhere.",
         "[CACHE_STALENESS_EXCEEDED] entity 'late' promises maxStaleness.incident 1s, its policy allows 1m when the store is out of reach of who changes the source.",
-        "[CACHE_STORE_UNFIT] Host.renameAll invalidates all entries of 'user', which processes share in a store, where they can only be invalidated one by one.",
+        "[CACHE_STORE_UNFIT] Host.renameAll invalidates all entries of 'user', which processes share in a store where they can only be invalidated one by one.",
         "[CACHE_STORE_UNFIT] entity 'behind' is written behind, which entities in the store 'durable' cannot be.",
-        "[CACHE_STORE_UNFIT] entity 'tagged' has tags, which entities in the store 'default' cannot be.",
+        "[CACHE_STORE_UNFIT] entity 'tagged' has tags, and its entries in the store 'default' can only be invalidated one by one.",
         "[CACHE_STORE_UNKNOWN] entity 'lost' names the store 'durabel', and there is none of that name.",
       ].sort(),
     );

@@ -5,6 +5,8 @@ import { hasRedis } from '../support/redis-binaries.js';
 import { RedisProxy } from '../support/redis-proxy.js';
 import { startRedis, type TestRedis } from '../support/redis-server.js';
 
+/** Longer than any test. */
+const KEEP_MS = 600_000;
 const named = (id: string) => ({ entity: 'user', id });
 
 (hasRedis() ? describe : describe.skip)('a log in Redis', () => {
@@ -39,7 +41,7 @@ const named = (id: string) => ({ entity: 'user', id });
 
   it('begins a new epoch when its server has another history than before, whatever it has of it', async () => {
     const log = open();
-    await log.append([named('a')], 'me');
+    await log.append({ entries: [named('a')], tags: [] }, 'me', KEEP_MS);
     const { end } = await log.poll(undefined);
     // As a replica does that becomes primary.
     await admin.call('REPLICAOF', '127.0.0.1', '1');
@@ -66,7 +68,9 @@ const named = (id: string) => ({ entity: 'user', id });
       redis.cli(...begin);
       try {
         await expect(log.poll(end)).rejects.toThrow();
-        await expect(log.append([named('a')], 'me')).rejects.toThrow();
+        await expect(
+          log.append({ entries: [named('a')], tags: [] }, 'me', KEEP_MS),
+        ).rejects.toThrow();
       } finally {
         redis.cli(...over);
       }
@@ -78,7 +82,7 @@ const named = (id: string) => ({ entity: 'user', id });
     const { end } = await log.poll(undefined);
     redis.cli('CONFIG', 'SET', 'maxmemory', '1');
     try {
-      await log.append([named('a')], 'me');
+      await log.append({ entries: [named('a')], tags: [] }, 'me', KEEP_MS);
       expect((await log.poll(end)).missed).toHaveLength(1);
     } finally {
       redis.cli('CONFIG', 'SET', 'maxmemory', '0');
@@ -90,17 +94,18 @@ const named = (id: string) => ({ entity: 'user', id });
     const { end } = await log.poll(undefined);
     await admin.set(key(), 'x');
     expect((await log.poll(end)).end.epoch).not.toBe(end.epoch);
-    await log.append([named('a')], 'me');
+    await log.append({ entries: [named('a')], tags: [] }, 'me', KEEP_MS);
   });
 
   it('has nothing of what was in it in another history', async () => {
     const log = open();
-    for (let i = 0; i < 3; i++) await log.append([named('a')], 'me');
+    for (let i = 0; i < 3; i++)
+      await log.append({ entries: [named('a')], tags: [] }, 'me', KEEP_MS);
     await admin.call('REPLICAOF', '127.0.0.1', '1');
     await admin.call('REPLICAOF', 'NO', 'ONE');
     for (;;)
       if (
-        await log.append([named('b')], 'me').then(
+        await log.append({ entries: [named('b')], tags: [] }, 'me', KEEP_MS).then(
           () => true,
           () => false,
         )
@@ -111,7 +116,8 @@ const named = (id: string) => ({ entity: 'user', id });
 
   it('is gone by itself, and has a bound', async () => {
     const log = open();
-    for (let i = 0; i < 20; i++) await log.append([named('a')], 'me');
+    for (let i = 0; i < 20; i++)
+      await log.append({ entries: [named('a')], tags: [] }, 'me', KEEP_MS);
     for (const name of ['', ':m']) {
       expect(await admin.pttl(key(name))).toBeGreaterThan(3_000_000);
     }
@@ -148,7 +154,7 @@ const named = (id: string) => ({ entity: 'user', id });
       while (times < 1) await new Promise((resolve) => setTimeout(resolve, 5));
       proxy.cut();
       while (times < 2) await new Promise((resolve) => setTimeout(resolve, 5));
-      await open().append([named('a')], 'me');
+      await open().append({ entries: [named('a')], tags: [] }, 'me', KEEP_MS);
       while (heard.length < 1) await new Promise((resolve) => setTimeout(resolve, 5));
     } finally {
       await proxy.close();

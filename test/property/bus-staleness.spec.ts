@@ -43,7 +43,9 @@ function unreliable(way: LogWay, steps: Steps, random: () => number): LogWay {
     return answer;
   };
   const [append, poll] = [way.append.bind(way), way.poll.bind(way)];
-  way.append = (entries, writer) => sent(() => append(entries, writer));
+  const generations = way.generations.bind(way);
+  way.append = (changes, writer, keepMs) => sent(() => append(changes, writer, keepMs));
+  way.generations = (tags, keepMs) => sent(() => generations(tags, keepMs));
   way.poll = (heard) => sent(() => poll(heard));
   way.isHeldUp = true;
   return way;

@@ -72,6 +72,9 @@ import {
   type LogAnswer,
   type LogListener,
   type LogMessage,
+  type TagsAnswer,
+  type Changes,
+  type Generations,
   type LogPosition,
   type LedgerVerdict,
   type Lock,
@@ -709,17 +712,29 @@ export class SharedTwice {}
 export class SharedByFactory {}
 
 export class OwnLog extends InvalidationLog {
-  async append(entries: readonly EntryName[], writer: string): Promise<void> {}
+  async append(
+    { entries, tags }: Changes,
+    writer: string,
+    keepTagsMs: number,
+  ): Promise<LogPosition> {
+    const names: readonly EntryName[] = entries;
+    return { epoch: writer, seq: names.length + tags.length + keepTagsMs };
+  }
   async poll(heard: LogPosition | undefined): Promise<LogAnswer> {
     const end: LogPosition = { epoch: 'a', seq: 1 };
-    const message: LogMessage = { ...end, writer: 'you', entries: [{ entity: 'user', id: 'u1' }] };
+    const entries = [{ entity: 'user', id: 'u1' }];
+    const message: LogMessage = { ...end, writer: 'you', entries, tags: ['t:tea'] };
     return { end, missed: heard === undefined ? undefined : [message] };
+  }
+  async generations(tags: readonly string[], keepTagsMs: number): Promise<TagsAnswer> {
+    return { end: { epoch: 'a', seq: keepTagsMs }, generations: tags.map(() => 1) };
   }
   listen(listener: LogListener): void {
     listener.onListening();
-    listener.onMessage({ epoch: 'a', seq: 1, writer: 'you', entries: [] });
+    listener.onMessage({ epoch: 'a', seq: 1, writer: 'you', entries: [], tags: [] });
   }
 }
+export const loadedUnder: Generations = { epoch: 'a', family: 1, tags: [['tea', 2]] };
 export class OwnStore extends CacheStore {
   override readonly log = new OwnLog();
   override async check(): Promise<CheckOutcome> {

@@ -7,6 +7,6 @@ local function header_of(bytes)
   for _, time in ipairs({loaded_at, soft_expiry}) do
     if not (time >= 0 and time <= 8.64e15) then return nil end
   end
-  if flags > 3 or (flags % 2 == 1 and #bytes > 36) then return nil end
+  if flags > 7 or (flags < 4 and flags % 2 == 1 and #bytes > 36) then return nil end
   return {loaded_at = loaded_at, soft_expiry = soft_expiry, version = {v1, v2, v3}}
 end

@@ -38,6 +38,11 @@ export class EntryKeys {
     return `${this.log}:m`;
   }
 
+  /** On the node of the log. */
+  tag(name: string): string {
+    return `${this.log}:t:${escaped(name, IN_ID)}`;
+  }
+
   get logChannel(): string {
     return `${this.prefix}:log`;
   }

@@ -73,7 +73,7 @@ export class Leases {
   private async attempt(
     entry: EntryName,
     terms: LeaseTerms,
-    { woken, leave }: Waiter,
+    waiter: Waiter,
     token: string,
     previous: string,
   ): Promise<LeaseAnswer> {
@@ -99,12 +99,15 @@ export class Leases {
           stale: stored,
         };
       case 2:
-        return { outcome: 'held', forMs, stale: stored, woken, leave };
+        return { outcome: 'held', forMs, stale: stored, woken: waiter.woken, leave: waiter.leave };
       case 4:
         return { outcome: 'refused' };
     }
-    // The script and the decoder read the same bytes; should they ever differ, nobody waits for what nobody can read.
-    if (stored === undefined) return { outcome: 'refused' };
+    if (stored === undefined) {
+      // The script does not look at all of it: what nobody can read is replaced.
+      if (terms.newerThan === Infinity) return { outcome: 'refused' };
+      return this.attempt(entry, { ...terms, newerThan: Infinity }, waiter, newToken(), '');
+    }
     return code === 0 ? { outcome: 'fresh', stored } : { outcome: 'cooling', forMs, stale: stored };
   }
 }

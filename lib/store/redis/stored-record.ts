@@ -1,4 +1,9 @@
-import type { StoredEntry } from '../cache-store.js';
+import type { Generations, StoredEntry } from '../cache-store.js';
+import {
+  decodeGenerations,
+  encodeGenerations,
+  MOST_GENERATIONS_BYTES,
+} from './stored-generations.js';
 import { codeOf, versionOf, type VersionCode } from './version-code.js';
 
 /**
@@ -13,7 +18,8 @@ import { codeOf, versionOf, type VersionCode } from './version-code.js';
  * | 8–15  | loadedAt, double                                                          |
  * | 16–23 | softExpiry, double                                                        |
  * | 24–35 | code of the version, in three parts, the most significant first           |
- * | 36–   | payload                                                                   |
+ * | 36–   | where the flag says so: length of what follows, 4 bytes; the generations  |
+ * | then  | payload                                                                   |
  *
  * A change of it needs a new {@link PROTOCOL}. The scripts know it too. They compare versions part by part, because
  * numbers are exact up to 2^53 there, and texts are compared as the locale wants.
@@ -30,7 +36,10 @@ export const MOST_RECORD_BYTES = 16 * 2 ** 20;
 /** The source said that there is nothing. */
 const NOTHING = 1;
 const BIGINT = 2;
-const ALL_FLAGS = NOTHING | BIGINT;
+/** Its tags are told before the payload. */
+const TAGGED = 4;
+const ALL_FLAGS = NOTHING | BIGINT | TAGGED;
+const LENGTH_BYTES = 4;
 
 /** The last moment a Date knows. */
 const LAST_MS = 8.64e15;
@@ -38,18 +47,28 @@ const MOST_LOAD_MS = 2 ** 32 - 1;
 
 /** Nothing if it would be too long. Times before 1970 count as 1970. */
 export function encodeRecord(stored: StoredEntry): Buffer | undefined {
-  const { payload, version } = stored;
-  const length = HEADER_BYTES + (payload?.byteLength ?? 0);
+  const { payload, version, generations } = stored;
+  const tagged = generations && encodeGenerations(generations);
+  if (tagged !== undefined && tagged.length > MOST_GENERATIONS_BYTES) return undefined;
+  const begin = HEADER_BYTES + (tagged === undefined ? 0 : LENGTH_BYTES + tagged.length);
+  const length = begin + (payload?.byteLength ?? 0);
   if (length > MOST_RECORD_BYTES) return undefined;
   const record = Buffer.alloc(length);
   record[0] = MAGIC;
-  record[1] = (payload === undefined ? NOTHING : 0) | (typeof version === 'bigint' ? BIGINT : 0);
+  record[1] =
+    (payload === undefined ? NOTHING : 0) |
+    (typeof version === 'bigint' ? BIGINT : 0) |
+    (tagged === undefined ? 0 : TAGGED);
   record.writeUInt16LE(stored.schema, 2);
   record.writeUInt32LE(within(MOST_LOAD_MS, Math.round(stored.loadMs)), 4);
   record.writeDoubleLE(within(LAST_MS, stored.loadedAt), 8);
   record.writeDoubleLE(within(LAST_MS, stored.softExpiry), 16);
   encodeVersion(codeOf(version)).copy(record, 24);
-  if (payload !== undefined) record.set(payload, HEADER_BYTES);
+  if (tagged !== undefined) {
+    record.writeUInt32LE(tagged.length, HEADER_BYTES);
+    record.set(tagged, HEADER_BYTES + LENGTH_BYTES);
+  }
+  if (payload !== undefined) record.set(payload, begin);
   return record;
 }
 
@@ -61,19 +80,35 @@ export function decodeRecord(record: Buffer): StoredEntry | undefined {
   }
   const flags = record[1]!;
   if (flags > ALL_FLAGS) return undefined;
+  const tagged = (flags & TAGGED) === 0 ? undefined : taggedIn(record);
+  const begin = tagged?.end ?? HEADER_BYTES;
+  if ((flags & TAGGED) !== 0 && tagged === undefined) return undefined;
   const isNothing = (flags & NOTHING) !== 0;
-  if (isNothing && length > HEADER_BYTES) return undefined;
+  if (isNothing && length > begin) return undefined;
   const loadedAt = record.readDoubleLE(8);
   const softExpiry = record.readDoubleLE(16);
   if (!isTime(loadedAt) || !isTime(softExpiry)) return undefined;
   return {
-    payload: isNothing ? undefined : record.subarray(HEADER_BYTES),
+    payload: isNothing ? undefined : record.subarray(begin),
     loadedAt,
     softExpiry,
     loadMs: record.readUInt32LE(4),
     schema: record.readUInt16LE(2),
     version: versionIn(record, (flags & BIGINT) !== 0),
+    generations: tagged?.generations,
   };
+}
+
+/** Nothing if there are none that can be read. */
+function taggedIn(
+  record: Buffer,
+): { readonly generations: Generations; readonly end: number } | undefined {
+  const begin = HEADER_BYTES + LENGTH_BYTES;
+  if (record.length < begin) return undefined;
+  const end = begin + record.readUInt32LE(HEADER_BYTES);
+  if (end > record.length || end - begin > MOST_GENERATIONS_BYTES) return undefined;
+  const generations = decodeGenerations(record.subarray(begin, end));
+  return generations && { generations, end };
 }
 
 /** As records and scripts have it. */

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import type { EntryName } from '../../../lib/store/cache-store.js';
 import {
   InvalidationLog,
+  type Changes,
   type LogAnswer,
   type LogListener,
   type LogMessage,
   type LogPosition,
+  type TagsAnswer,
 } from '../../../lib/store/invalidation-log.js';
 
 /** A log in the memory of this process, and what can happen to one. */
@@ -13,6 +14,7 @@ export class MemoryLog {
   private epoch: string = randomUUID();
   private seq = 0;
   private messages: LogMessage[] = [];
+  private tags = new Map<string, number>();
   private readonly ways: LogWay[] = [];
 
   /** How one process gets to it. */
@@ -34,6 +36,7 @@ export class MemoryLog {
   /** What was appended last is lost, and may never have been: the log goes on elsewhere, with another history. */
   failOver(lost: number): void {
     this.epoch = randomUUID();
+    this.tags.clear();
     this.messages = this.messages.slice(0, Math.max(0, this.messages.length - lost));
     this.seq = Math.max(0, this.seq - lost);
   }
@@ -44,10 +47,24 @@ export class MemoryLog {
     this.messages = this.messages.filter(({ seq }) => seq <= this.seq);
   }
 
-  append(writer: string, entries: readonly EntryName[]): void {
-    const message = { epoch: this.epoch, seq: ++this.seq, writer, entries: [...entries] };
+  append(writer: string, { entries, tags }: Changes): LogPosition {
+    const { epoch } = this;
+    const message = { epoch, seq: ++this.seq, writer, entries: [...entries], tags: [...tags] };
     this.messages.push(message);
+    for (const tag of tags) this.tags.set(tag, message.seq);
     for (const way of this.ways) way.send(message);
+    return this.end;
+  }
+
+  /** As where they are evicted. */
+  forgetTags(): void {
+    this.tags.clear();
+  }
+
+  generations(names: readonly string[]): TagsAnswer {
+    const { end } = this;
+    for (const name of names) if (!this.tags.has(name)) this.tags.set(name, end.seq);
+    return { end, generations: names.map((name) => this.tags.get(name)!) };
   }
 
   after(heard: LogPosition | undefined): LogAnswer {
@@ -64,6 +81,8 @@ export class LogWay extends InvalidationLog {
   /** What becomes of what is asked. */
   answers: 'all' | 'none' = 'all';
   polls = 0;
+  /** How often it was asked about tags. */
+  questions = 0;
   /** Messages on their way here: the test delivers, repeats or drops them. */
   underWay: LogMessage[] = [];
   /** Whether they wait for the test. */
@@ -90,11 +109,16 @@ export class LogWay extends InvalidationLog {
     this.listener?.onListening();
   }
 
-  override append(entries: readonly EntryName[], writer: string): Promise<void> {
+  override append(changes: Changes, writer: string, _keepTagsMs: number): Promise<LogPosition> {
     this.writer = writer;
     if (this.answers === 'none') return Promise.reject(new Error('append: not connected'));
-    this.log.append(this.writer, entries);
-    return Promise.resolve();
+    return Promise.resolve(this.log.append(writer, changes));
+  }
+
+  override generations(tags: readonly string[], _keepTagsMs: number): Promise<TagsAnswer> {
+    this.questions++;
+    if (this.answers === 'none') return Promise.reject(new Error('generations: not connected'));
+    return Promise.resolve(this.log.generations(tags));
   }
 
   override poll(heard: LogPosition | undefined): Promise<LogAnswer> {

@@ -103,9 +103,11 @@ describe('a contract that does not go with a store', () => {
       contract: { ...base, tags: () => ['a'] },
       fault: {
         code: 'CACHE_STORE_UNFIT',
-        problem: "entity 'thing' has tags, which entities in the store 'default' cannot be.",
+        problem:
+          "entity 'thing' has tags, and its entries in the store 'default' can only be invalidated one by one.",
         at: 'here',
-        fix: "write `store: 'process'` in its contract: its entries are then kept in each process.",
+        why: 'this process would have to hear what others invalidate together, and have some time to.',
+        fix: "let `maxStaleness.normal` be 2s or more, without `prefer: 'error'`, in a redisStore(); or write `store: 'process'` in its contract.",
       },
     },
     {

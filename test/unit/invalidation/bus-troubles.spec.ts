@@ -88,7 +88,7 @@ describe('a log that fails, of a store that does not', () => {
     const [{ told }] = processes as [(typeof processes)[0]];
     const before = told.polls;
     for (let seq = 0; seq < 200; seq++) {
-      told.deliver([{ epoch: 'of others', seq, writer: 'x', entries: [] }]);
+      told.deliver([{ epoch: 'of others', seq, writer: 'x', entries: [], tags: [] }]);
       await settled();
     }
     expect(told.polls - before).toBeLessThanOrEqual(20);

@@ -190,7 +190,7 @@ describe('a process that misses what others say', () => {
       other!.told.isHeldUp = true;
       await one!.invalidate(Users, 'a');
       log.failOver(lost);
-      for (let i = 0; i < lost; i++) log.append('somebody', []);
+      for (let i = 0; i < lost; i++) log.append('somebody', { entries: [], tags: [] });
       await pass(1_000);
       expect(await other!.read(Users, 'a', load)).toBe(2);
     },
@@ -239,6 +239,7 @@ describe('a copy of which nobody knows whether it is current', () => {
     engine.entities.stateOf(Prices);
     const load = source();
     expect(await read(Prices, 'a', load)).toBe(1);
+    await settled();
     told.answers = 'none';
     await pass(6_000);
     way.has('rejected');

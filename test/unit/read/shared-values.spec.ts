@@ -159,7 +159,7 @@ describe('a value that is not stored', () => {
       'CACHE_VALUE_UNSTORABLE',
     );
     expect(fault!.message).toBe(
-      "A value of 'thing' was returned but not stored: it carries tags, by which entries in the store 'default' cannot be invalidated. Fix: leave out currentLoad().tags(), or write `store: 'process'` in the contract of 'thing'.",
+      "A value of 'thing' was returned but not stored: it carries tags, and its entries in the store 'default' can only be invalidated one by one. Fix: leave out currentLoad().tags(), or let `maxStaleness.normal` be 2s or more, without `prefer: 'error'`, in a redisStore(); or write `store: 'process'` in its contract.",
     );
   });
 

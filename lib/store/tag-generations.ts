@@ -1,0 +1,213 @@
+import type { Clock } from '../time/clock.js';
+import type { Generations } from './cache-store.js';
+import type { GuardedLog } from './guarded-log.js';
+import type { LogPosition, TagsAnswer } from './invalidation-log.js';
+import { nameOfFamily, nameOfTag } from './tag-names.js';
+
+/** Those that were learnt longest ago are asked for again. */
+const MOST_KNOWN = 50_000;
+/** More of them in one question would keep others waiting. */
+const MOST_ASKED = 500;
+/** What is known is believed for so long after nothing was missing. */
+const MOST_LEASE_MS = 5_000;
+
+interface Question {
+  readonly names: Set<string>;
+  readonly answer: Promise<TagsAnswer>;
+}
+
+/**
+ * When each tag of a store was invalidated last, as far as this process has heard or asked. What is stored is current if
+ * its tags were invalidated as often then as they are now: so nothing is lost with a tag that the log has forgotten, and
+ * no clock is compared with another.
+ */
+export class TagGenerations {
+  /** How far the log was heard. */
+  private position: LogPosition | undefined;
+  /** In the order in which they were learnt. */
+  private readonly known = new Map<string, number>();
+  /** When it was last known that nothing was missed. */
+  private heardAt = -Infinity;
+  /** How often something was missed or forgotten: what was asked before may be older than that. */
+  private gaps = 0;
+  /** The log goes on without what was heard, and this process has yet to hear where. */
+  private isLost = false;
+  /** Those that the log does not know to be invalidated yet. */
+  private readonly untold = new Set<string>();
+  private question: Question | undefined;
+
+  constructor(
+    private readonly log: GuardedLog,
+    private readonly clock: Clock,
+    /** How long what carries a tag may be kept. */
+    private readonly keepMs: () => number,
+  ) {}
+
+  /** Everything until there is heard; nothing is missing between that and what was heard before. */
+  hear(position: LogPosition, tags: readonly string[]): void {
+    this.position = position;
+    for (const name of tags) this.raise(name, position.seq);
+  }
+
+  /** Nothing that was heard before is known to be complete. */
+  begin(position: LogPosition): void {
+    this.position = position;
+    this.known.clear();
+    this.heardAt = -Infinity;
+    this.gaps++;
+    this.isLost = false;
+  }
+
+  /** When asked at that time, or later, nothing was missing. */
+  renew(askedAt: number): void {
+    this.heardAt = Math.max(this.heardAt, askedAt);
+  }
+
+  /** This process has invalidated them, and the log has said where that stands. */
+  told(tags: readonly string[], { epoch, seq }: LogPosition): void {
+    if (epoch !== this.position?.epoch) this.isLost = true;
+    for (const name of tags) {
+      if (!this.isLost) this.raise(name, seq);
+      this.untold.delete(name);
+    }
+  }
+
+  /** This process has invalidated them, and could not say so: what carries them is not current, whatever the log says. */
+  notTold(name: string): void {
+    this.untold.add(name);
+  }
+
+  /** Where the log stands, or stood not long ago: what was invalidated until then is known to whoever loads now. */
+  stand(): LogPosition | Promise<LogPosition | undefined> {
+    if (this.position !== undefined) return this.position;
+    return this.ask([]).then(
+      ({ end }) => end,
+      () => undefined,
+    );
+  }
+
+  /**
+   * Whether nothing of it was invalidated since it was loaded. `leaseMs`: how long what was heard is good enough.
+   *
+   * @throws whatever the log does, where it has to be asked
+   */
+  isCurrent(
+    generations: Generations | undefined,
+    entity: string,
+    leaseMs: number,
+  ): boolean | Promise<boolean> {
+    if (generations === undefined) return false;
+    const names = namesOf(entity, generations);
+    if (this.untold.size > 0 && names.some(([name]) => this.untold.has(name))) return false;
+    const until = this.heardAt + Math.min(leaseMs, MOST_LEASE_MS);
+    const isHeard = this.isOf(generations.epoch) && this.clock.monotonic() < until;
+    if (!isHeard) return this.askWhether(generations, names);
+    let isBehind = false;
+    for (const [name, generation] of names) {
+      const known = this.known.get(name);
+      if (known !== undefined && known > generation) return false;
+      isBehind ||= known !== generation;
+    }
+    return !isBehind || this.askWhether(generations, names);
+  }
+
+  /**
+   * What is to be stored with a value that was loaded when the log stood at `since`; nothing if one of its tags was
+   * invalidated after that, or may have been.
+   *
+   * @throws whatever the log does, where it has to be asked
+   */
+  of(
+    entity: string,
+    tags: readonly string[],
+    since: LogPosition,
+  ): Generations | undefined | Promise<Generations | undefined> {
+    const names = [nameOfFamily(entity), ...tags.map(nameOfTag)];
+    const known = names.map((name) => this.known.get(name));
+    if (this.isOf(since.epoch) && known.every((one) => one !== undefined)) {
+      return generationsOf(tags, since, known as number[]);
+    }
+    return this.ask(names).then(({ end, generations }) =>
+      end.epoch === since.epoch ? generationsOf(tags, since, generations) : undefined,
+    );
+  }
+
+  private async askWhether(
+    { epoch }: Generations,
+    names: readonly (readonly [string, number])[],
+  ): Promise<boolean> {
+    const answer = await this.ask(names.map(([name]) => name));
+    if (answer.end.epoch !== epoch) return false;
+    return names.every(
+      ([name, generation], at) =>
+        !this.untold.has(name) &&
+        Math.max(answer.generations[at]!, this.raised(name, epoch)) === generation,
+    );
+  }
+
+  /** What was heard meanwhile, of the same epoch. */
+  private raised(name: string, epoch: string): number {
+    return this.isOf(epoch) ? (this.known.get(name) ?? 0) : 0;
+  }
+
+  private isOf(epoch: string): boolean {
+    return this.position?.epoch === epoch && !this.isLost;
+  }
+
+  /** All that are needed in one turn of the event loop are asked for together, after it: nobody gets an older answer. */
+  private async ask(names: readonly string[]): Promise<TagsAnswer> {
+    if (this.question === undefined || this.question.names.size >= MOST_ASKED) {
+      this.question = this.begins();
+    }
+    const { names: asked, answer } = this.question;
+    for (const name of names) asked.add(name);
+    const { end, generations } = await answer;
+    const all = [...asked];
+    return { end, generations: names.map((name) => generations[all.indexOf(name)]!) };
+  }
+
+  private begins(): Question {
+    const names = new Set<string>();
+    const answer = new Promise<void>((resolve) => setImmediate(resolve)).then(async () => {
+      if (this.question?.names === names) this.question = undefined;
+      const { gaps } = this;
+      const all = [...names];
+      const answer = await this.log.generations(all, 2 * this.keepMs());
+      if (gaps === this.gaps && this.isOf(answer.end.epoch)) {
+        for (const [at, name] of all.entries()) this.raise(name, answer.generations[at]!);
+      }
+      return answer;
+    });
+    return { names, answer };
+  }
+
+  /** Answers and messages come in any order: the highest one is the latest. */
+  private raise(name: string, generation: number): void {
+    const known = this.known.get(name) ?? -1;
+    this.known.delete(name);
+    if (this.known.size >= MOST_KNOWN) {
+      this.known.delete(this.known.keys().next().value!);
+      this.gaps++;
+    }
+    this.known.set(name, Math.max(known, generation));
+  }
+}
+
+function namesOf(
+  entity: string,
+  { family, tags }: Generations,
+): (readonly [name: string, generation: number])[] {
+  return [
+    [nameOfFamily(entity), family],
+    ...tags.map(([tag, generation]) => [nameOfTag(tag), generation] as const),
+  ];
+}
+
+function generationsOf(
+  tags: readonly string[],
+  { epoch, seq }: LogPosition,
+  [family, ...others]: readonly number[],
+): Generations | undefined {
+  if (family! > seq || others.some((generation) => generation > seq)) return undefined;
+  return { epoch, family: family!, tags: tags.map((tag, at) => [tag, others[at]!] as const) };
+}
