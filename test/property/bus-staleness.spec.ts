@@ -101,8 +101,9 @@ async function history(seed: number) {
     readings.add(reading);
     let [loaded, turns] = [false, 0];
     const counting = setImmediate(() => turns++);
-    const answer = await read(Users, key, async () => {
+    const answer = await read(Users, key, async (load) => {
       loaded = true;
+      load.tags(`of ${key}`);
       await steps.step();
       const value = source[key]!;
       await steps.step();
@@ -119,14 +120,23 @@ async function history(seed: number) {
     if ((answer as number) < source[key]!) count.late++;
     if ((answer as number) < least) tooOld.push({ process: n, key, answer, least, now });
   };
+  /** Of one key, of the tag that it alone carries, or of all: some rows are changed, and this is how all hear of it. */
   const change = async (n: number, key: string) => {
-    const { own, invalidate: drop } = processes[n]!;
-    const value = ++source[key]!;
+    const { own, invalidate: drop, invalidateFamily: dropAll, engine } = processes[n]!;
+    const dice = random();
+    const keys = dice < 0.2 ? KEYS : [key];
+    const values = keys.map((one) => [one, ++source[one]!] as const);
     await steps.step();
-    const outcome = await drop(Users, key);
+    const outcome = await (dice < 0.2
+      ? dropAll(Users)
+      : dice < 0.5
+        ? engine.invalidator.invalidateTag(`of ${key}`)
+        : drop(Users, key));
     count[outcome]++;
-    own[key] = Math.max(own[key]!, value);
-    if (outcome === 'acknowledged') changes.push({ key, value, at: clock.monotonic() });
+    for (const [one, value] of values) {
+      own[one] = Math.max(own[one]!, value);
+      if (outcome === 'acknowledged') changes.push({ key: one, value, at: clock.monotonic() });
+    }
   };
 
   const underWay = new Set<Promise<void>>();
@@ -144,6 +154,7 @@ async function history(seed: number) {
     else if (dice < 0.4) deliver(processes[n]!.told, random);
     else if (dice < 0.405) processes[n]!.told.listenAgain();
     else if (dice < 0.41) log.trim();
+    else if (dice < 0.412) log.forgetTags();
     else if (dice < 0.415) log.failOver(Math.floor(random() * 3));
     else await steps.next();
   }
@@ -161,7 +172,10 @@ async function history(seed: number) {
   const stale: object[] = [];
   const last = processes.flatMap(({ read }, n) =>
     KEYS.map(async (key) => {
-      const answer = await read(Users, key, async () => source[key]!);
+      const answer = await read(Users, key, async (load) => {
+        load.tags(`of ${key}`);
+        return source[key]!;
+      });
       if (answer !== source[key]) stale.push({ process: n, key, answer, truth: source[key] });
     }),
   );

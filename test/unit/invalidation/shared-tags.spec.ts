@@ -143,6 +143,95 @@ describe('a tag of entries that processes share', () => {
     expect(await other.read(Things, 'a', load)).toMatchObject({ n: 2 });
   });
 
+  it('is not stored with what was loaded before, where nothing was known of it here, and its message is late', async () => {
+    const { processes } = await linked();
+    const [one, other] = processes as [Process, Process];
+    const answer = deferred<Thing>();
+    const slow = one.read(Things, 'a', () => answer.promise);
+    await settled();
+    one.told.isHeldUp = true;
+    await other.cache.invalidateTag('tea');
+    answer.resolve({ n: 1, tags: ['tea'] });
+    await slow;
+    await settled();
+    const load = tagged('tea');
+    load.runs = 1;
+    expect(await other.read(Things, 'a', load)).toMatchObject({ n: 2 });
+  });
+
+  it.each(['heard of', 'missed, with others'])(
+    'is out of use where what was asked about it arrives after it was %s',
+    async (kind) => {
+      const { processes, log, pass } = await linked();
+      const [one, other] = processes as [Process, Process];
+      const load = tagged('tea');
+      for (const key of ['a', 'b']) await one.read(Things, key, load);
+      await settled();
+      const late = deferred<void>();
+      const { told } = other;
+      const ask = told.generations.bind(told);
+      told.generations = async (tags, keepMs) => {
+        const answer = await ask(tags, keepMs);
+        await late.promise;
+        return answer;
+      };
+      const reading = other.read(Things, 'a', load);
+      await settled();
+      if (kind !== 'heard of') told.isHeldUp = true;
+      await one.cache.invalidateTag('tea');
+      if (kind !== 'heard of') {
+        log.trim();
+        told.listenAgain();
+        await settled();
+      }
+      late.resolve();
+      await reading;
+      if (kind === 'heard of') expect(await reading).toMatchObject({ n: 3 });
+      await pass(0);
+      told.generations = ask;
+      const before = load.runs;
+      expect(await other.read(Things, 'b', load)).toMatchObject({ n: before + 1 });
+    },
+  );
+
+  it('is out of use for who has invalidated it in a log that has begun anew, of which he has not heard', async () => {
+    const { processes, log } = await linked();
+    const [one, other] = processes as [Process, Process];
+    for (let i = 0; i < 5; i++) await other.cache.invalidateTag('milk');
+    const load = tagged('tea');
+    await one.read(Things, 'a', load);
+    await settled();
+    one.told.isHeldUp = true;
+    log.failOver(Infinity);
+    await one.cache.invalidateTag('tea');
+    expect(await fromStore(one, () => one.read(Things, 'a', load))).toMatchObject({ n: 2 });
+  });
+
+  it.each(['a tag', 'an entity'])(
+    'does not stay in copies of what is found while %s is invalidated from here',
+    async (what) => {
+      const { processes } = await linked();
+      const [one, other] = processes as [Process, Process];
+      const load = tagged('tea');
+      await other.read(Things, 'a', load);
+      await settled();
+      const way = deferred<void>();
+      const { told } = one;
+      const append = told.append.bind(told);
+      told.append = async (...changes) => {
+        await way.promise;
+        return append(...changes);
+      };
+      const invalidating =
+        what === 'a tag' ? one.cache.invalidateTag('tea') : one.cache.invalidateFamily(Things);
+      await settled();
+      expect(await one.read(Things, 'a', load)).toMatchObject({ n: 1 });
+      way.resolve();
+      expect(await invalidating).toBe('acknowledged');
+      expect(await one.read(Things, 'a', load)).toMatchObject({ n: 2 });
+    },
+  );
+
   it('that was invalidated before a process began is known to it', async () => {
     const { processes, log, clock, store } = await linked();
     const [one] = processes as [Process];
@@ -308,21 +397,6 @@ describe('all entries of an entity', () => {
         await settled();
       }
     }
-  });
-
-  it('that a read finds while they are invalidated from here do not become copies', async () => {
-    const { processes } = await linked();
-    const [one, other] = processes as [Process, Process];
-    const load = source();
-    await other.read(Pages, 'a', load);
-    await settled();
-    const invalidating = one.cache.invalidateFamily(Pages);
-    // It is on its way to the log; what is found is as old as that.
-    const meanwhile = one.read(Pages, 'a', load);
-    await invalidating;
-    await meanwhile;
-    await settled();
-    expect(await one.read(Pages, 'a', load)).toBe(2);
   });
 });
 
