@@ -2,8 +2,8 @@ import type { Policy, ReadThroughPolicy } from '../contract/policy.js';
 import type { CacheRecord } from '../entry/record.js';
 import type { Comparable } from '../entry/version.js';
 import type { Clock } from '../time/clock.js';
-import type { EntryName, FillOutcome, Lease, LeaseAnswer, StoredEntry } from './cache-store.js';
-import type { LogPosition } from './invalidation-log.js';
+import type { EntryName, FillOutcome, Lease, StoredEntry } from './cache-store.js';
+import type { Leased, Right } from './leased.js';
 import type { GuardedStore } from './guarded-store.js';
 import { Looks, type Look } from './looks.js';
 import { StoredValues } from './stored-values.js';
@@ -11,22 +11,6 @@ import type { TaggedEntries } from './tagged-entries.js';
 
 /** How much longer than its load a lease lasts: the way to the store and back. */
 const MARGIN_MS = 500;
-
-/** The right to store an entry, and what is known of the moment in which it was given. */
-export interface Right {
-  readonly lease: Lease;
-  /** Where the log stood: what was invalidated later may be missing from what is loaded. */
-  readonly since: LogPosition | undefined;
-}
-
-/** What was asked of the store, in terms of this process: records, and times of the monotonic clock. */
-export type Leased =
-  | { readonly outcome: 'granted'; readonly right: Right }
-  | { readonly outcome: 'fresh'; readonly record: CacheRecord }
-  | { readonly outcome: 'cooling' }
-  /** What somebody has stored was changed from here while this was on its way: to be asked again. */
-  | { readonly outcome: 'overtaken' }
-  | Extract<LeaseAnswer, { outcome: 'held' | 'refused' }>;
 
 /** The entries of one entity in a store that several processes share. */
 export class RemoteTier {

@@ -12,7 +12,8 @@ import {
 } from '../read/call-context.js';
 import type { Load, Loader } from '../read/loader.js';
 import type { EntityState } from '../store/entity-state.js';
-import type { RemoteTier, Right } from '../store/remote-tier.js';
+import type { Right } from '../store/leased.js';
+import type { RemoteTier } from '../store/remote-tier.js';
 
 /** A write-through under way. */
 export interface Write {

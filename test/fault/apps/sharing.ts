@@ -7,6 +7,7 @@ import { Redis } from 'ioredis';
 import {
   Cached,
   CacheModule,
+  currentLoad,
   EntityCache,
   entity,
   Invalidates,
@@ -41,7 +42,7 @@ export interface Settings {
   /** All that is on its way takes up to so long, milliseconds. */
   readonly delays?: number;
   readonly withoutLeases?: boolean;
-  /** Each process has copies of its own. */
+  /** Each process has copies of its own, and rows have tags. */
   readonly copies?: boolean;
 }
 
@@ -111,6 +112,8 @@ class Shop {
       await pause(delays);
       const version = Number(await source.get(key));
       await pause(delays);
+      // Entities without copies cannot have tags.
+      if (settings.copies) currentLoad()?.tags(tagOf(key));
       if (loadMs > 0) await new Promise((resolve) => setTimeout(resolve, loadMs));
       return { version, by: process.pid };
     } finally {
@@ -148,6 +151,15 @@ onCacheEvent('fill', ({ outcome }) => {
 const app = await NestFactory.createApplicationContext(AppModule, { logger: ['error', 'warn'] });
 const shop = app.get(Shop);
 const cache = app.get(EntityCache);
+
+const tagOf = (key: string) => `of ${key}`;
+
+/** Has nobody use the row as it was: by its key, by its tag, or with all others. */
+function invalidateSomehow(key: string) {
+  const dice = settings.copies ? Math.random() : 1;
+  if (dice < 0.1) return cache.invalidateFamily(Rows);
+  return dice < 0.4 ? cache.invalidateTag(tagOf(key)) : cache.invalidate(Rows, key);
+}
 
 const one = <T>(of: readonly T[]) => of[Math.floor(Math.random() * of.length)]!;
 
@@ -225,7 +237,7 @@ const tasks = {
       const key = one(keys);
       await pause(restMs);
       const version = await source.incr(key);
-      const pending = (await cache.invalidate(Rows, key)) === 'pending';
+      const pending = (await invalidateSomehow(key)) === 'pending';
       writes.push({ key, version, at: micros(), pending });
     };
     const all = Promise.all([
