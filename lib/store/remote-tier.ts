@@ -77,7 +77,7 @@ export class RemoteTier {
       const isCurrent = stored !== undefined && this.isCurrent(stored);
       const record =
         isCurrent === true || (isCurrent !== false && (await isCurrent))
-          ? this.recordOf(id, stored!, this.onUnreadable)
+          ? this.recordOf(id, stored, this.onUnreadable)
           : undefined;
       if (this.looks.end(id, look) && record !== undefined) keep(record);
       return record;

@@ -125,7 +125,7 @@ export class TagGenerations {
     const names = [nameOfFamily(entity), ...tags.map(nameOfTag)];
     const known = names.map((name) => this.known.get(name));
     if (this.isOf(since.epoch) && known.every((one) => one !== undefined)) {
-      return generationsOf(tags, since, known as number[]);
+      return generationsOf(tags, since, known);
     }
     return this.ask(names).then(({ end, generations }) =>
       end.epoch === since.epoch ? generationsOf(tags, since, generations) : undefined,
