@@ -97,6 +97,68 @@ const named = (id: string) => ({ entity: 'user', id });
     await log.append({ entries: [named('a')], tags: [] }, 'me', KEEP_MS);
   });
 
+  it.each([
+    { what: 'of another type', put: () => admin.set(key(':m'), 'x') },
+    {
+      what: 'whose last message has a number that will never be reached',
+      put: () => admin.xadd(key(':m'), `${2n ** 63n}-1`, 'w', 'x', 'm', '[]'),
+    },
+  ])('begins anew where there are messages $what', async ({ put }) => {
+    const log = open();
+    const { end } = await log.poll(undefined);
+    await put();
+    const after = await log.append({ entries: [named('a')], tags: [] }, 'me', KEEP_MS);
+    expect(after).toEqual({ epoch: expect.not.stringMatching(end.epoch) as string, seq: 1 });
+    const { end: last, missed } = await log.poll({ ...after, seq: 0 });
+    expect(last).toEqual(after);
+    expect(missed).toHaveLength(1);
+    // Who had heard something must not take it for what comes next.
+    expect((await log.poll(end)).end.epoch).toBe(after.epoch);
+  });
+
+  it.each(['many', '-1', '1e3', `${2n ** 60n}`])(
+    'begins anew where the number of its messages is %s',
+    async (seq) => {
+      const log = open();
+      const { end } = await log.poll(undefined);
+      await admin.hset(key(), 'seq', seq);
+      const after = (await log.poll(end)).end;
+      expect(after).toEqual({ epoch: expect.not.stringMatching(end.epoch) as string, seq: 0 });
+    },
+  );
+
+  it('takes what is none of ours in the place of a tag for one that it does not know', async () => {
+    const log = open();
+    for (let i = 0; i < 3; i++) await log.append({ entries: [], tags: ['t:tea'] }, 'me', KEEP_MS);
+    const { end } = await log.poll(undefined);
+    for (const text of [
+      '',
+      'x',
+      `${end.epoch}`,
+      `${end.epoch} `,
+      `${end.epoch} -1`,
+      `${end.epoch} 1 1`,
+      'other 1',
+    ]) {
+      await admin.set(key(':t:t:tea'), text);
+      expect(await log.generations(['t:tea'], KEEP_MS)).toEqual({ end, generations: [3] });
+    }
+    await admin.del(key(':t:t:tea'));
+    await admin.lpush(key(':t:t:tea'), 'x');
+    expect(await log.generations(['t:tea'], KEEP_MS)).toEqual({ end, generations: [3] });
+    expect(await admin.get(key(':t:t:tea'))).toBe(`${end.epoch} 3`);
+  });
+
+  it('remembers tags for as long as it is told, from the last use on', async () => {
+    const log = open();
+    await log.append({ entries: [], tags: ['t:tea'] }, 'me', KEEP_MS);
+    await admin.pexpire(key(':t:t:tea'), 1_000);
+    await log.generations(['t:tea', 't:milk'], KEEP_MS);
+    for (const name of [':t:t:tea', ':t:t:milk']) {
+      expect(await admin.pttl(key(name))).toBeGreaterThan(KEEP_MS / 2);
+    }
+  });
+
   it('has nothing of what was in it in another history', async () => {
     const log = open();
     for (let i = 0; i < 3; i++)

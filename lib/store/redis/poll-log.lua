@@ -22,6 +22,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[5])
 local seq = redis.call('HGET', KEYS[1], 'seq')
 local missed = {}
 if ARGV[1] == epoch and tonumber(ARGV[2]) < tonumber(seq) then
-  missed = redis.call('XRANGE', KEYS[2], '(' .. ARGV[2] .. '-1', '+', 'COUNT', ARGV[4])
+  missed = redis.pcall('XRANGE', KEYS[2], '(' .. ARGV[2] .. '-1', '+', 'COUNT', ARGV[4])
+  if missed.err then missed = {} end
 end
 return {1, micros(), epoch, seq, missed}
