@@ -190,6 +190,18 @@ describe('a write that the store has, and those who have copies have not heard o
     for (const { read } of processes) expect(await read(Lax, 'a', source())).toBe('new');
   });
 
+  it('is pending too where it was set without a source, and what was there had been told of', async () => {
+    const { processes, recovers } = await untold();
+    const [{ told: way, engine }] = processes as [(typeof processes)[0]];
+    recovers();
+    const append = way.append.bind(way);
+    let appended = 0;
+    way.append = (...args) =>
+      appended++ === 0 ? append(...args) : Promise.reject(new Error('not connected'));
+    await failed(new Cache(engine, Texts, {}).set('a', 'new'));
+    expect(await processes[1]!.peek(Texts, 'a')).toBe('new');
+  });
+
   it("rejects with onUnacknowledged: 'fail'", async () => {
     const { processes } = await untold();
     const error = await failed(processes[0]!.cache.prime(Texts, 'a', async () => 'new'));
