@@ -95,6 +95,7 @@ export {
   CacheJournalFullError,
   CacheMutationRejectedError,
 } from './errors/write-behind.error.js';
+export { CacheInvalidationUnacknowledgedError } from './errors/unacknowledged.error.js';
 export {
   CacheConfigurationError,
   type Fault,

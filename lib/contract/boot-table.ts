@@ -58,13 +58,20 @@ function rowOf(policy: Policy, effect: (policy: Policy) => string): string[] {
   return [
     policy.entity,
     readOf(policy),
-    policy.writeBehind === undefined ? policy.write : `write-behind, ${effect(policy)}`,
+    writeOf(policy, effect),
     policy.prefer,
     both(normal, incident),
     both(worst('normal'), worst('incident')),
     keptIn(policy),
     policy.overridden.join(', '),
   ];
+}
+
+/** That a write may fail is said only where it may: there must be a store for that. */
+function writeOf(policy: Policy, effect: (policy: Policy) => string): string {
+  const { write, writeBehind, keptIn, onUnacknowledged } = policy;
+  if (writeBehind !== undefined) return `write-behind, ${effect(policy)}`;
+  return keptIn !== 'process' && onUnacknowledged === 'fail' ? `${write} or fail` : write;
 }
 
 function readOf({ read }: Policy): string {

@@ -62,6 +62,14 @@ export interface Terms<Value> {
    */
   store?: string;
   /**
+   * What a call gets that has invalidated an entry, while the store of it does not acknowledge that. `'pending'`: the method's
+   * result, or `'pending'` from `invalidate`. `'fail'`: `CACHE_INVALIDATION_UNACKNOWLEDGED`, though what was written is
+   * written. All else is the same: the store is told again, and this process does not serve the old value.
+   *
+   * @default 'pending'
+   */
+  onUnacknowledged?: 'pending' | 'fail';
+  /**
    * Number of the shape of its values. Change it with the shape: what is in the store with another number is loaded again.
    *
    * @default 0

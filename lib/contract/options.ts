@@ -61,6 +61,14 @@ export const CONTRACT_OPTIONS = {
     meaning:
       "Where its entries are kept: `'process'`, or the name of one of the stores of the module. Left out, it is the module's `store`; without one, the process.",
   },
+  onUnacknowledged: {
+    kind: 'choice',
+    choices: ['pending', 'fail'],
+    standard: () => 'pending',
+    standardText: "`'pending'`",
+    meaning:
+      "What a call gets that has invalidated an entry, or written it through, while its store does not acknowledge that. `'fail'`: `CACHE_INVALIDATION_UNACKNOWLEDGED`, though what was written is written; all else is as with `'pending'`. Of no effect where entries are kept in each process: there is nobody to acknowledge it.",
+  },
   schema: {
     kind: 'count',
     min: 0,

@@ -62,6 +62,8 @@ export interface Policy extends KeptIn {
   readonly prefer: 'origin' | 'stale' | 'error';
   readonly read: ReadThroughPolicy | BypassPolicy;
   readonly write: WriteStrategy['kind'];
+  /** What a call gets whose invalidation the store has not acknowledged. */
+  readonly onUnacknowledged: 'pending' | 'fail';
   /** Of what shape its values are. */
   readonly schema: number;
   /** Where `write` is `'write-behind'`. */
@@ -125,6 +127,7 @@ export function resolvePolicy(
     read,
     write: write!.kind,
     ...kept,
+    onUnacknowledged: contract.onUnacknowledged as Policy['onUnacknowledged'],
     schema: contract.schema as number,
     writeBehind: behind,
     origin: limit,

@@ -58,6 +58,16 @@ export interface CacheEvents {
   };
   /** Entries were invalidated: one, or all of the entity. */
   invalidate: CacheEvent & { readonly entry?: string; readonly held: number };
+  /**
+   * No invalidation of the entity is pending any more: its store has acknowledged that of `entries`, and what was there of
+   * `lapsed` further ones has gone by itself.
+   */
+  acknowledge: CacheEvent & {
+    readonly entries: number;
+    readonly lapsed: number;
+    /** Since the first of them was pending. */
+    readonly pendingMs: number;
+  };
   /** A mutation of a write-behind entity was accepted. */
   accept: OfEntry;
   /**
@@ -116,6 +126,7 @@ export const channels = {
   load: channel(`${CHANNEL}load`),
   fill: channel(`${CHANNEL}fill`),
   invalidate: channel(`${CHANNEL}invalidate`),
+  acknowledge: channel(`${CHANNEL}acknowledge`),
   accept: channel(`${CHANNEL}accept`),
   flush: channel(`${CHANNEL}flush`),
   evict: channel(`${CHANNEL}evict`),

@@ -82,6 +82,18 @@ export class Invalidator {
     }
   }
 
+  /** The store has what was written, and those who have copies have not heard of it. They are told again. */
+  untold({ policy }: EntityState, trace?: Trace): InvalidationOutcome {
+    const { entity, store } = policy;
+    this.events.fault(
+      'CACHE_INVALIDATION_PENDING',
+      entity,
+      `An entry of '${entity}' was written to the store '${store}', and those who have copies of it could not be told. They are told again until they have heard, and may serve the old value until then, at most for as long as the contract bears that.`,
+      trace,
+    );
+    return 'pending';
+  }
+
   /**
    * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID where processes share the entries, and this one does not hear what
    * others invalidate

@@ -1,8 +1,10 @@
 import type { Comparable } from '../entry/version.js';
+import type { EventSource } from '../events/event-source.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { Background } from '../time/background.js';
 import type { Clock } from '../time/clock.js';
 import { UntoldError } from './announcements.js';
+import { Backlog } from './backlog.js';
 
 const RETRY_MS = 500;
 /** So many at a time are sent again. */
@@ -27,12 +29,17 @@ interface Pending {
  */
 export class PendingInvalidations {
   private readonly pending = new Map<string, Pending>();
+  private readonly backlog: Backlog;
   private timer: (() => void) | undefined;
+  private isSending = false;
 
   constructor(
     private readonly clock: Clock,
     private readonly background: Background,
-  ) {}
+    events: EventSource,
+  ) {
+    this.backlog = new Backlog(clock, events);
+  }
 
   get size(): number {
     return this.pending.size;
@@ -50,6 +57,7 @@ export class PendingInvalidations {
       remote.quarantined.delete(id);
       return false;
     }
+    if (known === undefined) this.backlog.add(state.policy.entity);
     this.pending.set(name, {
       state,
       id,
@@ -59,7 +67,7 @@ export class PendingInvalidations {
       until: this.clock.monotonic() + remote.keepMs,
     });
     remote.quarantined.add(id);
-    this.timer ??= this.after();
+    if (!this.isSending) this.timer ??= this.after();
     return true;
   }
 
@@ -70,16 +78,21 @@ export class PendingInvalidations {
     });
   }
 
+  /** Begins when all that was sent has been answered: one that fails late must not bring back what another has settled. */
   private async sendAgain(): Promise<void> {
+    this.isSending = true;
+    // The store is back: nobody waits for the others longer than that takes.
+    while (this.pending.size > 0 && (await this.sendSome()));
+    this.isSending = false;
+    if (this.pending.size > 0) this.timer ??= this.after();
+  }
+
+  /** Whether all of them have been settled. */
+  private async sendSome(): Promise<boolean> {
     const now = this.clock.monotonic();
     const some = [...this.pending.values()].slice(0, BATCH);
     await Promise.all(some.map((pending) => this.settle(pending, now)));
-    if (this.pending.size === 0) return;
-    // The store is back: nobody waits for the others longer than that takes.
-    if (some.every((pending) => this.pending.get(nameOf(pending.state, pending.id)) !== pending)) {
-      return this.sendAgain();
-    }
-    this.timer ??= this.after();
+    return some.every((pending) => this.pending.get(nameOf(pending.state, pending.id)) !== pending);
   }
 
   /** The last attempt. How many entries of which entities the store has not heard of, and will not. */
@@ -109,7 +122,7 @@ export class PendingInvalidations {
       }
       return;
     }
-    this.forget(pending, name);
+    this.forget(pending, name, now < until ? 'acknowledged' : 'lapsed');
   }
 
   /** The others are told again by who tells them. */
@@ -119,11 +132,12 @@ export class PendingInvalidations {
     });
   }
 
-  private forget(pending: Pending, name: string): void {
+  private forget(pending: Pending, name: string, became: 'acknowledged' | 'lapsed'): void {
     // Asked for once more meanwhile: that one may not have arrived.
     if (this.pending.get(name) !== pending) return;
     this.pending.delete(name);
     pending.state.remote!.quarantined.delete(pending.id);
+    this.backlog.remove(pending.state.policy.entity, became);
   }
 }
 

@@ -116,7 +116,7 @@ export class Engine {
       this.writeBehind(state, parts, keeper);
     };
     this.entities = new Entities(surroundings, onEvict, timing, overrides, complete);
-    this.pending = new PendingInvalidations(clock, this.background);
+    this.pending = new PendingInvalidations(clock, this.background, this.events);
     this.invalidator = new Invalidator(flights, this.tags, this.events, this.pending, this.shared);
     const loader = new Loader(clock, this.background, keeper, this.events);
     const { background, events, invalidator } = this;

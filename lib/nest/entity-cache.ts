@@ -7,6 +7,7 @@ import { comparable, type Comparable } from '../entry/version.js';
 import { worstStaleness, type Exposure } from '../contract/worst-case.js';
 import { CacheUsageError } from '../errors/cache.error.js';
 import { show } from '../errors/wording.js';
+import { acknowledged } from '../invalidation/acknowledged.js';
 import type { InvalidationOutcome } from '../invalidation/invalidator.js';
 import { calls, type LoadContext } from '../read/call-context.js';
 import { capped } from '../read/capped.js';
@@ -122,6 +123,9 @@ export class EntityCache {
    * Loads the value under `key` and stores it, whatever is there: to warm, or to overwrite. Stored under the same
    * conditions as the result of a `@WriteThrough` method; what another write overlapped with is invalidated instead. If
    * loading fails, what is there stays.
+   *
+   * @throws {CacheInvalidationUnacknowledgedError} CACHE_INVALIDATION_UNACKNOWLEDGED, where the contract says
+   * `onUnacknowledged: 'fail'`
    */
   async prime<Value, Key extends EntityKey>(
     entity: Entity<Value, Key>,
@@ -145,6 +149,9 @@ export class EntityCache {
    * that, at most for its ttl.
    *
    * `atLeast`: for entities with a `version`. A value that is there and as new stays; an older one is refused from now on.
+   *
+   * @throws {CacheInvalidationUnacknowledgedError} CACHE_INVALIDATION_UNACKNOWLEDGED in place of `'pending'`, where the
+   * contract says `onUnacknowledged: 'fail'`
    */
   async invalidate<Key extends EntityKey>(
     entity: Entity<any, Key>,
@@ -154,23 +161,34 @@ export class EntityCache {
     const state = this.engine.entities.stateOf(entity);
     const { invalidator } = this.engine;
     const [id, trace] = [idOf(key, entity.name), calls.getStore()];
-    return Promise.resolve(
-      atLeast === undefined
-        ? invalidator.invalidate(state, id, trace)
-        : invalidator.invalidateBelow(state, id, versionOf(atLeast), trace),
-    );
+    const outcome = await (atLeast === undefined
+      ? invalidator.invalidate(state, id, trace)
+      : invalidator.invalidateBelow(state, id, versionOf(atLeast), trace));
+    return acknowledged(state.policy, outcome);
   }
 
-  /** The same for all entries that carry the tag, of every entity. Costs the same however many they are. */
+  /**
+   * The same for all entries that carry the tag, of every entity. Costs the same however many they are. Never rejects
+   * because a store could not be told: it may concern entities of several contracts.
+   */
   async invalidateTag(tag: string): Promise<InvalidationOutcome> {
     if (typeof tag !== 'string' || tag === '') throw misused('invalidateTag(…)', 'a tag', tag);
     return Promise.resolve(this.engine.invalidator.invalidateTag(tag, calls.getStore()));
   }
 
-  /** The same for all entries of the entity. */
+  /**
+   * The same for all entries of the entity.
+   *
+   * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID where processes share the entries, and this one does not hear what
+   * others invalidate
+   * @throws {CacheInvalidationUnacknowledgedError} where the contract says `onUnacknowledged: 'fail'`
+   */
   async invalidateFamily(entity: AnyEntity): Promise<InvalidationOutcome> {
     const state = this.engine.entities.stateOf(entity);
-    return Promise.resolve(this.engine.invalidator.invalidateFamily(state, calls.getStore()));
+    const outcome = await Promise.resolve(
+      this.engine.invalidator.invalidateFamily(state, calls.getStore()),
+    );
+    return acknowledged(state.policy, outcome);
   }
 
   /** Runs `work`; inside it, and in all it awaits, calls of the entities in `bypass` ask the source. */

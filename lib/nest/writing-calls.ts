@@ -2,6 +2,7 @@ import type { EntityKey } from '../contract/entity.js';
 import { idOf, idsOf, ownKey } from '../entry/key.js';
 import { CacheUsageError } from '../errors/cache.error.js';
 import { show } from '../errors/wording.js';
+import { Outcomes } from '../invalidation/acknowledged.js';
 import { calls } from '../read/call-context.js';
 import type { EntityState } from '../store/entity-state.js';
 import { located, type AnyFunction, type Binding } from './binding.js';
@@ -38,7 +39,7 @@ export class WritingCalls {
       .filter((binding) => binding !== mutating)
       .map((binding) => this.prepare(binding, args))
       .map((invalidation) => this.begin(invalidation));
-    const told: unknown[] = [];
+    const told = new Outcomes();
     let result: unknown;
     try {
       for (const { write } of invalidations) if (write?.claimed) await write.claimed;
@@ -47,12 +48,14 @@ export class WritingCalls {
     } catch (error) {
       // A commit whose answer was lost still wrote.
       for (const invalidation of invalidations) this.afterFailure(invalidation, told);
-      await Promise.all(told);
+      await told.settled();
       throw error;
     }
     for (const invalidation of invalidations) this.afterSuccess(invalidation, result, args, told);
     // Where processes share entries: when the call resolves, none of them gets the old value.
-    if (told.length > 0) await Promise.all(told);
+    const settled = told.settled();
+    if (settled !== undefined) await settled;
+    told.check(result);
     return result;
   }
 
@@ -95,12 +98,12 @@ export class WritingCalls {
     return { ...invalidation, write: this.engine.writer.begin(state, ids?.[0], calls.getStore()) };
   }
 
-  private afterFailure({ binding, state, ids, tags, write }: Invalidation, told: unknown[]): void {
+  private afterFailure({ binding, state, ids, tags, write }: Invalidation, told: Outcomes): void {
     const unknown = `${binding.method} threw before it said which keys it changed`;
     if (write !== undefined) {
-      told.push(this.engine.writer.failed(write));
+      told.add(state.policy, this.engine.writer.failed(write));
       if (ids === undefined) this.keysUnknown(state, unknown);
-    } else if (tags !== undefined) this.invalidateTags(tags, told);
+    } else if (tags !== undefined) this.invalidateTags(state, tags, told);
     else if (binding.writes?.after === undefined) this.invalidate(state, ids, told);
     else this.keysUnknown(state, unknown);
   }
@@ -110,18 +113,18 @@ export class WritingCalls {
     invalidation: Invalidation,
     result: unknown,
     args: unknown[],
-    told: unknown[],
+    told: Outcomes,
   ): void {
     const { binding, state, ids, tags, write } = invalidation;
     const { after } = binding.writes ?? {};
-    if (write !== undefined) told.push(this.store(invalidation, write, result));
-    else if (tags !== undefined) this.invalidateTags(tags, told);
+    if (write !== undefined) told.add(state.policy, this.store(invalidation, write, result));
+    else if (tags !== undefined) this.invalidateTags(state, tags, told);
     else if (!this.says(invalidation, result, args)) return;
     else if (after === undefined) this.invalidate(state, ids, told);
     else this.invalidateTold(invalidation, () => after(result, ...args), told);
   }
 
-  private store({ binding, state, ids }: Invalidation, write: Write, result: unknown): unknown {
+  private store({ binding, state, ids }: Invalidation, write: Write, result: unknown) {
     const { stores } = binding;
     if (ids !== undefined) return this.engine.writer.stored(write, ids[0]!, result);
     try {
@@ -138,15 +141,18 @@ export class WritingCalls {
     }
   }
 
-  private invalidateTags(tags: readonly string[], told: unknown[]): void {
-    for (const tag of tags) told.push(this.engine.invalidator.invalidateTag(tag, calls.getStore()));
+  private invalidateTags(state: EntityState, tags: readonly string[], told: Outcomes): void {
+    const { invalidator } = this.engine;
+    for (const tag of tags) {
+      told.add(state.policy, invalidator.invalidateTag(tag, calls.getStore()));
+    }
   }
 
   /** The write is done, so its result is handed through whatever `keysOf` says; each key it does tell counts. */
   private invalidateTold(
     { binding, state }: Invalidation,
     tell: () => readonly EntityKey[],
-    told: unknown[],
+    told: Outcomes,
   ): void {
     const problems: string[] = [];
     const attempt = (work: () => void) => {
@@ -171,17 +177,11 @@ export class WritingCalls {
   }
 
   /** Nothing known means the whole entity. */
-  private invalidate(
-    state: EntityState,
-    ids: readonly string[] | undefined,
-    told: unknown[],
-  ): void {
+  private invalidate(state: EntityState, ids: readonly string[] | undefined, told: Outcomes): void {
     const { invalidator } = this.engine;
     const trace = calls.getStore();
-    if (ids === undefined) told.push(invalidator.doubt(state, trace));
-    else if (state.remote === undefined)
-      for (const id of ids) void invalidator.invalidate(state, id, trace);
-    else told.push(...ids.map((id) => invalidator.invalidate(state, id, trace)));
+    if (ids === undefined) told.add(state.policy, invalidator.doubt(state, trace));
+    else for (const id of ids) told.add(state.policy, invalidator.invalidate(state, id, trace));
   }
 
   private keysUnknown(state: EntityState, what: string): void {

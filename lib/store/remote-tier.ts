@@ -198,14 +198,15 @@ export class RemoteTier {
     return this.store.fill(lease, stored, Math.max(1, this.usefulMs - gone));
   }
 
-  /** The same with what was written, of which others have to hear. They are told again, if they could not be. */
+  /** The same with what was written, of which others have to hear. `untold`: they could not be told, and are told again. */
   async fillWritten(
     right: Right,
     record: CacheRecord,
     keep: () => void,
+    untold: () => void,
   ): Promise<FillOutcome | 'too large'> {
     const outcome = await this.fill(right, record, keep);
-    if (outcome === 'stored') await this.announce?.(right.lease.entry).catch(() => undefined);
+    if (outcome === 'stored') await this.announce?.(right.lease.entry).catch(untold);
     return outcome;
   }
 

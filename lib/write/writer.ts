@@ -1,7 +1,8 @@
 import type { Singleflight } from '../coordination/singleflight.js';
 import type { WriteTicket } from '../coordination/write-tickets.js';
 import type { Trace } from '../events/event-source.js';
-import type { Invalidator } from '../invalidation/invalidator.js';
+import { Outcomes } from '../invalidation/acknowledged.js';
+import type { InvalidationOutcome, Invalidator } from '../invalidation/invalidator.js';
 import type { Begun, Keeper, SharedCopy } from '../read/keeper.js';
 import {
   currentLoad,
@@ -47,8 +48,16 @@ export class Writer {
     return { ...write, claimed: state.remote.claim(id).catch(() => undefined) };
   }
 
-  /** The write resolved to the value the source now holds. Where processes share it, when it resolves nobody gets another. */
-  stored(write: Write, id: string, value: unknown, said?: Said): Promise<unknown> | undefined {
+  /**
+   * The write resolved to the value the source now holds. Where processes share it, when it resolves nobody gets another,
+   * unless that is pending.
+   */
+  stored(
+    write: Write,
+    id: string,
+    value: unknown,
+    said?: Said,
+  ): Promise<InvalidationOutcome> | undefined {
     const { state, ticket, begun } = write;
     const { trace } = begun;
     const alone = state.tickets.end(ticket, id);
@@ -56,9 +65,12 @@ export class Writer {
       return this.invalidate(state, id, trace);
     }
     if (state.remote !== undefined) {
-      return this.share(write, id, value, said).then((stored) =>
-        stored === 'yes' ? undefined : this.invalidate(state, id, trace),
-      );
+      return this.share(write, id, value, said).then((stored) => {
+        if (stored === 'yes') return 'acknowledged';
+        return stored === 'untold'
+          ? this.invalidator.untold(state, trace)
+          : this.invalidator.invalidate(state, id, trace);
+      });
     }
     // Loads under way may have read before the write: they are not stored, and nobody joins them.
     this.flights.poison(state.policy.entity, id);
@@ -89,7 +101,7 @@ export class Writer {
     value: unknown,
     ttlMs: number,
     trace: Trace | undefined,
-  ): Promise<unknown> | undefined {
+  ): Promise<InvalidationOutcome> | undefined {
     const said = { ttlMs, tags: [] };
     const begun = this.keeper.begin(trace);
     if (state.remote !== undefined)
@@ -105,33 +117,40 @@ export class Writer {
     id: string,
     value: unknown,
     said: Said,
-  ): Promise<void> {
+  ): Promise<InvalidationOutcome> {
     const outcome = await this.invalidator.invalidate(state, id, begun.trace);
-    if (outcome === 'pending' || state.detour !== undefined || value === undefined) return;
+    if (outcome === 'pending' || state.detour !== undefined || value === undefined) return outcome;
     const right = await remote.claim(id).catch(() => undefined);
-    if (right === undefined) return;
+    if (right === undefined) return outcome;
     const write = { state, begun, claimed: Promise.resolve(right) };
     const stored = await this.share(write, id, value, said);
     // It may be there, and nobody has told those who have copies.
-    if (stored === 'unknown') await this.invalidate(state, id, begun.trace);
+    if (stored === 'unknown') return this.invalidator.invalidate(state, id, begun.trace);
+    if (stored === 'untold') return this.invalidator.untold(state, begun.trace);
     // Others who ask for the entry need not wait for what does not come.
-    else if (stored === 'no') await remote.fail(right, 0).catch(() => undefined);
+    if (stored === 'no') await remote.fail(right, 0).catch(() => undefined);
+    return outcome;
   }
 
-  /** Stores the value where others see it, unless another write came between. Unknown where nobody answered. */
+  /**
+   * Stores the value where others see it, unless another write came between. Unknown where nobody answered; untold where
+   * those who have copies could not be told.
+   */
   private async share(
     { state, begun, claimed }: Omit<Write, 'ticket'>,
     id: string,
     value: unknown,
     said: Said | undefined,
-  ): Promise<'yes' | 'no' | 'unknown'> {
+  ): Promise<'yes' | 'no' | 'unknown' | 'untold'> {
     const remote = state.remote!;
     const right = await claimed;
+    let isTold = true;
     let stored: ReturnType<SharedCopy['store']>;
     if (right !== undefined) {
       const nothing = () => undefined;
       const shared: SharedCopy = {
-        store: (record, keep) => (stored = remote.fillWritten(right, record, keep)),
+        store: (record, keep) =>
+          (stored = remote.fillWritten(right, record, keep, () => void (isTold = false))),
         leave: nothing,
         remove: nothing,
       };
@@ -143,14 +162,23 @@ export class Writer {
       this.keeper.keep(origin, value);
     }
     const outcome = await stored?.catch(() => 'unknown' as const);
-    return outcome === 'stored' ? 'yes' : outcome === 'unknown' ? outcome : 'no';
+    if (outcome === 'stored') return isTold ? 'yes' : 'untold';
+    return outcome === 'unknown' ? outcome : 'no';
   }
 
-  private async invalidate(state: EntityState, id: string, trace?: Trace): Promise<void> {
-    await this.invalidator.invalidate(state, id, trace);
+  private async invalidate(
+    state: EntityState,
+    id: string,
+    trace?: Trace,
+  ): Promise<InvalidationOutcome> {
+    return this.invalidator.invalidate(state, id, trace);
   }
 
-  /** Loads an entry and stores it as if it had been written. A load that fails has changed nothing. */
+  /**
+   * Loads an entry and stores it as if it had been written. A load that fails has changed nothing.
+   *
+   * @throws {CacheInvalidationUnacknowledgedError}
+   */
   async prime(
     state: EntityState,
     id: string,
@@ -168,22 +196,27 @@ export class Writer {
     const asked: Load = visit ? (said) => visit.load(() => load(said)) : load;
     const write = this.begin(state, id, context);
     if (write.claimed !== undefined) await write.claimed;
+    const outcomes = new Outcomes();
+    let result: unknown;
     try {
       const { value, said } = await this.loader.loadAlone(state, id, asked, context);
-      const settled = said.skipped ? this.abandon(write) : this.stored(write, id, value, said);
-      if (settled !== undefined) await settled;
+      if (said.skipped) await this.abandon(write);
+      else outcomes.add(state.policy, this.stored(write, id, value, said));
+      await outcomes.settled();
       const seen = state.pending?.over(id, value);
-      return seen === undefined ? value : seen.value;
+      result = seen === undefined ? value : seen.value;
     } catch (error) {
       await this.abandon(write);
       throw error;
     } finally {
       visit?.end();
     }
+    outcomes.check(result);
+    return result;
   }
 
   /** The write failed, and may have written all the same. */
-  failed({ state, ticket, begun }: Write): Promise<unknown> | undefined {
+  failed({ state, ticket, begun }: Write): Promise<InvalidationOutcome> | undefined {
     state.tickets.abandon(ticket);
     return ticket.id === undefined ? undefined : this.invalidate(state, ticket.id, begun.trace);
   }

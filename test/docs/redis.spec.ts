@@ -23,11 +23,13 @@ import { hasRedis } from '../support/redis-binaries.js';
 import { startRedis, type TestRedis } from '../support/redis-server.js';
 import {
   AccountService,
+  AdminService,
   AppModule,
   Articles,
   Baskets,
   LockingModule,
   Profiles,
+  RightsService,
   ShopService,
   watch,
 } from './snippets/redis.js';
@@ -236,6 +238,23 @@ class Bare {}
     expect(stored(BASKET)).toBe(true);
     redis.cli('REPLICAOF', 'NO', 'ONE');
     await eventually(() => !stored(BASKET));
+  });
+
+  it('tells the writer who has to know that others may still get the old value', async () => {
+    const store = redisStore({ url: redis.url });
+    const imports = [CacheModule.forRoot({ namespace: 'shop', store })];
+    const providers = [RightsService, AdminService];
+    const app = await opened({ module: Bare, imports, providers });
+    const [admin, rights] = [app.get(AdminService), app.get(RightsService)];
+    await rights.of('ada');
+    await eventually(() => stored('shop:1:v:{right:ada}'));
+    redis.cli('REPLICAOF', '127.0.0.1', '1');
+    expect(await admin.revoke('ada', 'write')).toEqual({ left: ['read'], everywhere: false });
+    expect(await rights.of('ada')).toEqual(['read']);
+    expect(faults).toContain('CACHE_INVALIDATION_PENDING');
+    redis.cli('REPLICAOF', 'NO', 'ONE');
+    await eventually(() => !stored('shop:1:v:{right:ada}'));
+    expect(await admin.revoke('ada', 'read')).toEqual({ left: [], everywhere: true });
   });
 
   it('goes on without it when it is slow', async () => {

@@ -38,6 +38,7 @@ import {
   acceptStale,
   add,
   CacheFlushTimeoutError,
+  CacheInvalidationUnacknowledgedError,
   CacheJournalFullError,
   CacheLockBusyError,
   CacheLockLostError,
@@ -661,7 +662,19 @@ export const Baskets = entity<{ lines: readonly string[] } | null>('basket', {
   write: invalidate(),
   store: 'sessions',
   schema: 3,
+  onUnacknowledged: 'fail',
 });
+
+export async function grant(cache: EntityCache): Promise<unknown> {
+  try {
+    return await cache.invalidate(Baskets, 'a');
+  } catch (error) {
+    if (!(error instanceof CacheInvalidationUnacknowledgedError)) throw error;
+    const code: 'CACHE_INVALIDATION_UNACKNOWLEDGED' = error.code;
+    const entities: readonly string[] = error.entities;
+    return [code, entities, error.result];
+  }
+}
 export const InProcess = entity<string>('in-process', {
   maxStaleness: '1m',
   read: readThrough({ ttl: '30s' }),
@@ -843,6 +856,10 @@ export function codeOf(error: unknown): string {
 
 export const stop: () => void = onCacheEvent('load', ({ entity, outcome, loadMs }) => {
   if (outcome === 'failed') console.warn(`${entity} failed after ${loadMs} ms`);
+});
+
+onCacheEvent('acknowledge', ({ entity, entries, lapsed, pendingMs }) => {
+  console.info(`${entity}: ${entries + lapsed} after ${pendingMs} ms`);
 });
 
 export function faultsOf(error: unknown): FaultCode[] {

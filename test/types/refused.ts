@@ -8,6 +8,7 @@ import {
   InjectCache,
   Invalidates,
   invalidate,
+  type CacheInvalidationUnacknowledgedError,
   onCacheEvent,
   readThrough,
   type CacheOf,
@@ -640,6 +641,7 @@ export const other: CacheOf<typeof Profiles> = products;
 
 // --- stores that processes share, and locks
 
+declare const unacknowledged: CacheInvalidationUnacknowledgedError;
 declare const client: Redis;
 declare const cluster: Cluster;
 declare const locks: DistributedLock;
@@ -649,6 +651,10 @@ const shared = { maxStaleness: '1m', read, write } as const;
 
 // @ts-expect-error a store that is no name
 entity<string>('s', { ...shared, store: redisStore({ url }) });
+// @ts-expect-error an answer to what is not acknowledged that does not exist
+entity<string>('s', { ...shared, onUnacknowledged: 'error' });
+// @ts-expect-error the result of a method taken for its type
+export const granted: string = unacknowledged.result;
 // @ts-expect-error a schema of text
 entity<string>('s', { ...shared, schema: '2' });
 // @ts-expect-error a store without an address

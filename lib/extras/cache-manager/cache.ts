@@ -1,5 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { AnyEntity } from '../../contract/entity.js';
+import { acknowledged } from '../../invalidation/acknowledged.js';
+import type { InvalidationOutcome } from '../../invalidation/invalidator.js';
 import type { Engine } from '../../nest/engine.js';
 import { calls, type LoadContext } from '../../read/call-context.js';
 import { capped } from '../../read/capped.js';
@@ -62,44 +64,46 @@ export class Cache {
 
   /** Resolves to `value` once it is kept. `ttl` in milliseconds; the contract's is a bound. */
   readonly set = async <T>(key: string, value: T, ttl?: number): Promise<T> => {
-    await this.put(key, value, ttl);
-    this.tell('set', { key, value });
+    this.heard('set', { key, value }, [await this.put(key, value, ttl)]);
     return value;
   };
 
   readonly mset = async <T>(
     list: Array<{ key: string; value: T; ttl?: number }>,
   ): Promise<Array<{ key: string; value: T; ttl?: number }>> => {
-    await Promise.all(list.map(({ key, value, ttl }) => this.put(key, value, ttl)));
+    const put = list.map(({ key, value, ttl }) => this.put(key, value, ttl));
+    const outcomes = await Promise.all(put);
     const kept = list.map(({ key, value, ttl }) => ({
       key,
       value,
       ttl: ttl ?? this.standards.ttl,
     }));
-    this.tell('mset', { list: kept });
+    this.heard('mset', { list: kept }, outcomes);
     return kept;
   };
 
   /** When it resolves, no call gets the old value. False if a store that processes share could not be told yet. */
   readonly del = async (key: string): Promise<boolean> => {
-    const gone = await this.remove(key);
-    this.tell('del', { key });
-    return gone;
+    return this.heard('del', { key }, [await this.remove(key)]);
   };
 
   readonly mdel = async (keys: string[]): Promise<boolean> => {
-    const gone = await Promise.all(keys.map((key) => this.remove(key)));
-    this.tell('mdel', { keys });
-    return gone.every(Boolean);
+    const outcomes = await Promise.all(keys.map((key) => this.remove(key)));
+    return this.heard('mdel', { keys }, outcomes);
   };
 
-  /** @throws {CacheUsageError} CACHE_ARGUMENT_INVALID where processes share the entries: nobody knows all of them */
+  /**
+   * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID where processes share the entries, and this one does not hear what
+   * others invalidate
+   * @throws {CacheInvalidationUnacknowledgedError}
+   */
   readonly clear = async (): Promise<boolean> => {
     try {
       const { invalidator } = this.engine;
       const outcome = await Promise.resolve(
         invalidator.invalidateFamily(this.state, calls.getStore()),
       );
+      acknowledged(this.state.policy, outcome);
       this.tell('clear');
       return outcome === 'acknowledged';
     } catch (error) {
@@ -168,18 +172,38 @@ export class Cache {
     return this.engine.reader.held(this.state, key, told);
   }
 
-  private async put(key: string, value: unknown, ttl: number | undefined): Promise<void> {
+  private async put(
+    key: string,
+    value: unknown,
+    ttl: number | undefined,
+  ): Promise<InvalidationOutcome> {
     const id = idOfKey(key, this.entity.name);
     const ms = keptFor(ttl, value, this.standards.ttl);
     // What has expired before it is set is gone.
-    if (ms < 0) await this.remove(key);
-    else await this.engine.writer.put(this.state, id, value, ms, calls.getStore());
+    if (ms < 0) return this.remove(key);
+    const put = this.engine.writer.put(this.state, id, value, ms, calls.getStore());
+    return (await put) ?? 'acknowledged';
   }
 
-  private async remove(key: string): Promise<boolean> {
+  private async remove(key: string): Promise<InvalidationOutcome> {
     const id = idOfKey(key, this.entity.name);
-    const outcome = await this.engine.invalidator.invalidate(this.state, id, calls.getStore());
-    return outcome === 'acknowledged';
+    return this.engine.invalidator.invalidate(this.state, id, calls.getStore());
+  }
+
+  /**
+   * Whether all of it is acknowledged. An error is told of with what was asked, and thrown, as in cache-manager.
+   *
+   * @throws {CacheInvalidationUnacknowledgedError}
+   */
+  private heard(event: string, data: object, outcomes: readonly InvalidationOutcome[]): boolean {
+    try {
+      for (const outcome of outcomes) acknowledged(this.state.policy, outcome);
+    } catch (error) {
+      this.tell(event, { ...data, error });
+      throw error;
+    }
+    this.tell(event, data);
+    return outcomes.every((outcome) => outcome === 'acknowledged');
   }
 
   private isToBeRefreshed<T>(held: Held, asked: OfValue<T> | undefined): boolean {

@@ -251,7 +251,7 @@ export const entries: readonly Case[] = [
       inStore: [2, undefined, false],
       what: '`set`, `del` and `mdel` while a shared store takes nothing',
       theirs: 'resolve as if it were done; what is read later may be the old value',
-      ours: '`set` resolves to its value, `del` to `false`; nobody in this process gets the old value, and the store is told once it answers',
+      ours: "`set` resolves to its value, `del` to `false`; nobody in this process gets the old value, and the store is told once it answers. With `onUnacknowledged: 'fail'` in the contract all of them reject",
       why: 'an invalidation is promised when it is done',
     },
   },

@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { Injectable, Module } from '@nestjs/common';
 import {
   Cached,
+  CacheInvalidationUnacknowledgedError,
   CacheModule,
   Clock,
   DistributedLock,
@@ -135,6 +136,48 @@ export function watch(count: (name: string) => void): () => void {
   return onCacheEvent('fault', ({ code }) => {
     if (code === 'CACHE_STORE_OUT_OF_REACH' || code === 'CACHE_INVALIDATION_PENDING') count(code);
   });
+}
+// #endregion
+
+// #region unacknowledged
+export const Rights = entity<readonly string[]>('right', {
+  maxStaleness: { normal: '5s', incident: '1m' },
+  read: readThrough({ ttl: '1m' }),
+  write: invalidate(),
+  prefer: 'error',
+  onUnacknowledged: 'fail', // whoever takes a right away is told where others may still have it
+});
+
+@Injectable()
+export class RightsService {
+  private readonly rows = new Map([['ada', ['read', 'write']]]);
+
+  @Cached(Rights)
+  async of(user: string): Promise<readonly string[]> {
+    return this.rows.get(user) ?? [];
+  }
+
+  @Invalidates(Rights, (user: string) => user)
+  async revoke(user: string, right: string): Promise<readonly string[]> {
+    const left = (this.rows.get(user) ?? []).filter((one) => one !== right);
+    this.rows.set(user, left);
+    return left;
+  }
+}
+
+@Injectable()
+export class AdminService {
+  constructor(private readonly rights: RightsService) {}
+
+  async revoke(user: string, right: string) {
+    try {
+      return { left: await this.rights.revoke(user, right), everywhere: true };
+    } catch (error) {
+      if (!(error instanceof CacheInvalidationUnacknowledgedError)) throw error;
+      // It is revoked. Other processes may grant it for a minute more.
+      return { left: error.result as readonly string[], everywhere: false };
+    }
+  }
 }
 // #endregion
 

@@ -67,6 +67,7 @@ describe('overrides', () => {
   it.each([
     [{ produkt: { ttl: '1s' } }, {}, "there is no entity 'produkt'", 'write product'],
     [{ product: { tll: '1s' } }, {}, '`tll` of', 'write ttl'],
+    [{ product: { onUnacknowledged: 'fail' } }, {}, 'cannot be overridden', 'remove it'],
     [{ product: { staleFor: '1s' } }, {}, 'which the strategy of', 'remove it, or choose'],
     [{ product: 'fast' }, {}, "must be an object of options, got 'fast'", "write { ttl: '30s' }"],
     [{}, { CACHE_ENTITY__PRODUKT__TTL: '1s' }, 'names no option', 'CACHE_ENTITY__PRODUCT__TTL'],

@@ -6,6 +6,7 @@ import {
   invalidate,
   readThrough,
   staleWhileRevalidate,
+  writeThrough,
 } from 'nestjs-cache-contract';
 import { bootFaults } from '../../../lib/contract/boot-rules.js';
 import { bootTable } from '../../../lib/contract/boot-table.js';
@@ -86,6 +87,17 @@ describe('where an entity is kept', () => {
   });
 });
 
+describe('what a call gets that the store has not acknowledged', () => {
+  it("is 'pending', unless the contract says otherwise, wherever the entity is kept", () => {
+    expect(policyOf(base).onUnacknowledged).toBe('pending');
+    for (const stores of [['default'], []]) {
+      const strict = { ...base, onUnacknowledged: 'fail' };
+      expect(policyOf(strict, stores).onUnacknowledged).toBe('fail');
+      expect(faultsOf(strict, stores)).toEqual([]);
+    }
+  });
+});
+
 describe('a contract that does not go with a store', () => {
   it.each([
     {
@@ -130,6 +142,9 @@ describe('a contract that does not go with a store', () => {
     { option: 'schema', value: 65_536 },
     { option: 'schema', value: 1.5 },
     { option: 'schema', value: '1' },
+    { option: 'onUnacknowledged', value: 'error' },
+    { option: 'onUnacknowledged', value: true },
+    { option: 'onUnacknowledged', value: null },
     { option: 'store', value: 7 },
     { option: 'store', value: '' },
     { option: 'store', value: 'no such name!' },
@@ -260,6 +275,22 @@ describe('the table of contracts in force', () => {
         'thing-3  bypass  invalidate  origin   1m                 0ms                nothing',
       ].join('\n'),
     );
+  });
+
+  it('says where a write may fail because of its store, and not where there is none', () => {
+    const strict = { ...base, onUnacknowledged: 'fail' };
+    const write = (contract: object, stores?: readonly string[]) => {
+      const [headings, row] = bootTable([policyOf(contract, stores)]).split('\n');
+      const at = headings!.indexOf('write');
+      return row!.slice(at, headings!.indexOf('prefers')).trim();
+    };
+    expect(write(base)).toBe('invalidate');
+    expect(write(strict)).toBe('invalidate or fail');
+    expect(write({ ...strict, write: writeThrough() })).toBe('write-through or fail');
+    expect(write({ ...strict, store: 'process' })).toBe('invalidate');
+    expect(write({ ...strict, read: bypass() })).toBe('invalidate');
+    expect(write(strict, [])).toBe('invalidate');
+    expect(write({ ...counter(), onUnacknowledged: 'fail' })).toMatch(/^write-behind, /);
   });
 
   it('says nothing of it where there is no store, because there is nothing to say', () => {

@@ -1,10 +1,12 @@
 import { entity, invalidate, readThrough } from 'nestjs-cache-contract';
+import { EventSource } from '../../../lib/events/event-source.js';
 import { PendingInvalidations } from '../../../lib/invalidation/pending-invalidations.js';
 import type { EntityState } from '../../../lib/store/entity-state.js';
 import { Background } from '../../../lib/time/background.js';
 import { fleet, settled, source, told } from '../../support/fleet.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
+const events = new EventSource('test', () => undefined);
 const read = readThrough({ ttl: '1m', jitter: 0, loadTimeout: '3s' });
 const Users = entity<string>('user', {
   maxStaleness: { normal: '5s', incident: '1m' },
@@ -153,7 +155,7 @@ describe('invalidations of one key that pile up', () => {
   const sent = async (...asked: ({ readonly atLeast: number } | undefined)[]) => {
     const clock = new ManualClock();
     const told: unknown[] = [];
-    const pending = new PendingInvalidations(clock, new Background(clock));
+    const pending = new PendingInvalidations(clock, new Background(clock), events);
     const state = stateWith((_, atLeast) => void told.push(atLeast ?? 'all'));
     for (const one of asked) pending.add(state, 'a', one?.atLeast);
     expect(pending.size).toBe(1);
@@ -208,7 +210,7 @@ describe('more of them than can be remembered', () => {
 
   it('forget none of those that are remembered: one asked for again is not one more', () => {
     const clock = new ManualClock();
-    const pending = new PendingInvalidations(clock, new Background(clock));
+    const pending = new PendingInvalidations(clock, new Background(clock), events);
     let shutOut = 0;
     const state = stateWith(
       () => undefined,
@@ -223,7 +225,7 @@ describe('more of them than can be remembered', () => {
 
   it('take their turns, a hundred at a time, and those that fail again wait behind the others', async () => {
     const clock = new ManualClock();
-    const pending = new PendingInvalidations(clock, new Background(clock));
+    const pending = new PendingInvalidations(clock, new Background(clock), events);
     const arrived: string[] = [];
     const dead = stateWith(() => Promise.reject(new Error('still out of reach')));
     const alive = stateWith((id) => void arrived.push(id));
