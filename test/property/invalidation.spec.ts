@@ -44,7 +44,7 @@ describe('invalidation', () => {
               await scheduler.schedule(Promise.resolve(), 'writer begins');
               source.hot = i;
               await scheduler.schedule(Promise.resolve(), `writer committed ${i}`);
-              if (wholeFamily) invalidateFamily(Users);
+              if (wholeFamily) void invalidateFamily(Users);
               else void drop(Users, 'hot');
               finished.hot = i;
             }
@@ -78,7 +78,7 @@ describe('invalidation', () => {
     await read(Users, 'cold', async () => 1);
     void drop(Users, 'hot');
     expect([await peek(Users, 'hot'), await peek(Users, 'cold')]).toEqual([undefined, 1]);
-    invalidateFamily(Users);
+    void invalidateFamily(Users);
     expect(await peek(Users, 'cold')).toBeUndefined();
   });
 });

@@ -265,7 +265,7 @@ describe('a contract the application starts with', () => {
                   change(k, ++version);
                   floor[k] = source[k]!.length - 1;
                 }
-                invalidateFamily(Things);
+                void invalidateFamily(Things);
                 break;
               case 'source':
                 down = action.down;

@@ -5,7 +5,7 @@ const KEY_INVALID = 'rejects: CACHE_KEY_INVALID';
 export const CLEAR_IN_STORE = {
   what: '`clear` where processes share the entries in a store',
   theirs: 'removes all keys of the namespace of the Keyv',
-  ours: "rejects with `CACHE_ARGUMENT_INVALID`; with `store: 'process'` it clears the entity",
+  ours: 'clears the entity for all processes where they keep copies of it in front of Redis; else rejects with `CACHE_ARGUMENT_INVALID`',
   why: 'nobody knows all keys of a shared store',
 };
 

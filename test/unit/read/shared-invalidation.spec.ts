@@ -233,7 +233,7 @@ describe('an invalidation on its way', () => {
     way.has('answered late', ['read']);
     const before = read(Texts, 'a', source());
     await settled();
-    engine.invalidator.doubt(engine.entities.stateOf(Texts));
+    void engine.invalidator.doubt(engine.entities.stateOf(Texts));
     await way.deliver();
     expect(await before).toBe('old');
     expect(await read(Texts, 'a', async () => 'new')).toBe('new');

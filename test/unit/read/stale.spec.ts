@@ -469,7 +469,7 @@ describe('an invalidation', () => {
     await read(Shelves, 'a', load);
     clock.advance(10_000);
     expect(await peek(Shelves, 'a')).toBe(1);
-    engine.invalidator.invalidateTag('shelf');
+    void engine.invalidator.invalidateTag('shelf');
     expect(await peek(Shelves, 'a')).toBeUndefined();
     load.down = true;
     await expect(read(Shelves, 'a', load)).rejects.toBe(load.error);
@@ -544,7 +544,7 @@ describe('an invalidation', () => {
     clock.advance(10_000);
     const refresh = deferred<string>();
     expect(await read(Shelves, 'a', () => refresh.promise)).toBe('first');
-    engine.invalidator.invalidateTag('shelf');
+    void engine.invalidator.invalidateTag('shelf');
     const after = read(Shelves, 'a', async () => 'third');
     refresh.resolve('second');
     expect(await after).toBe('third');
