@@ -65,6 +65,12 @@ export class Announcements {
     return this.turn.done;
   }
 
+  /** Where it is known already that the log cannot be told now. */
+  announceLater(change: Change): void {
+    this.remember(change);
+    this.timer ??= this.background.after(RETRY_MS, () => this.tellAgain());
+  }
+
   /** The last attempt. Whether tags are left that nobody knows to be invalidated. */
   async end(): Promise<boolean> {
     this.timer?.();
@@ -81,8 +87,7 @@ export class Announcements {
       // Invalidated once more meanwhile, which was not told.
       for (const tag of tags) if (this.untold.has(tag)) this.tags.notTold(tag);
     } catch {
-      for (const change of changes) this.remember(change);
-      this.timer ??= this.background.after(RETRY_MS, () => this.tellAgain());
+      for (const change of changes) this.announceLater(change);
       throw new UntoldError('others could not be told');
     }
   }

@@ -9,7 +9,7 @@ import { Backlog } from './backlog.js';
 const RETRY_MS = 500;
 /** So many at a time are sent again. */
 const BATCH = 100;
-/** More than these are not remembered one by one. */
+/** More than these are not remembered one by one, but as all entries of their entity. */
 const MOST = 10_000;
 
 interface Pending {
@@ -53,9 +53,9 @@ export class PendingInvalidations {
     const name = nameOf(state, id);
     const known = this.pending.get(name);
     if (known === undefined && this.pending.size >= MOST) {
-      remote.shutOut();
+      const isTold = remote.invalidateAll();
       remote.quarantined.delete(id);
-      return false;
+      return isTold;
     }
     if (known === undefined) this.backlog.add(state.policy.entity);
     this.pending.set(name, {

@@ -6,6 +6,7 @@ import type { EntityState } from '../store/entity-state.js';
 import type { GuardedStore } from '../store/guarded-store.js';
 import { RemoteTier } from '../store/remote-tier.js';
 import { TagGenerations } from '../store/tag-generations.js';
+import { nameOfFamily } from '../store/tag-names.js';
 import type { TagTable } from '../store/tag-table.js';
 import { TaggedEntries } from '../store/tagged-entries.js';
 import type { Background } from '../time/background.js';
@@ -58,8 +59,9 @@ export class SharedStore {
     const { policy } = state;
     // Also where this process has no copies: one of another release may have.
     const announce = told && ((entry: EntryName) => told.announcements.announce(entry));
+    const invalidateAll = () => told!.announcements.announceLater(nameOfFamily(policy.entity));
     const tags = policy.isTold
-      ? new TaggedEntries(told!.generations, around.tags, policy)
+      ? new TaggedEntries(told!.generations, around.tags, policy, invalidateAll)
       : undefined;
     state.remote = new RemoteTier(this.store, around.clock, policy, announce, onUnreadable, tags);
     if (!policy.isTold) return;

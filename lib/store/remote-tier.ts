@@ -44,7 +44,15 @@ export class RemoteTier {
     return this.shutOutUntil > -Infinity && this.clock.monotonic() < this.shutOutUntil;
   }
 
-  /** Too much was invalidated to be told one by one: the store is not asked at all until its entries have gone by themselves. */
+  /** Too much was invalidated to be told one by one. Whether others will hear of it as of all there is. */
+  invalidateAll(): boolean {
+    this.looks.overtakeAll();
+    if (this.tags === undefined) this.shutOut();
+    else this.tags.invalidateAll();
+    return this.tags !== undefined;
+  }
+
+  /** Others will not be told what was invalidated: the store is not asked at all until its entries have gone by themselves. */
   shutOut(): void {
     this.looks.overtakeAll();
     this.shutOutUntil = this.clock.monotonic() + this.keepMs;

@@ -12,6 +12,8 @@ export class TaggedEntries {
     /** Of this process: what it says of a record begins when that came here. */
     private readonly table: TagTable,
     private readonly policy: Policy,
+    /** None of them is current, and the log is told so as soon as it can be. */
+    readonly invalidateAll: () => void,
   ) {}
 
   /** Where the tags of this process stand. */

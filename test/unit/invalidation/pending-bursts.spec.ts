@@ -6,6 +6,7 @@ import { Background } from '../../../lib/time/background.js';
 import { deferred } from '../../support/engine.js';
 import { fleet, settled, source, told } from '../../support/fleet.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { MemoryLog } from '../../support/memory-store/memory-log.js';
 
 const read = readThrough({ ttl: '1m', jitter: 0, loadTimeout: '3s' });
 const bounds = { maxStaleness: { normal: '5s', incident: '1m' } } as const;
@@ -48,6 +49,32 @@ describe('invalidations while the store is away', () => {
     for (const key of keys) expect(await second!.peek(Users, key)).toBeUndefined();
     await first!.read(Users, '7', async () => 'new');
     expect(await second!.read(Users, '7', source())).toBe('new');
+  });
+
+  it('of more keys than can be remembered are told as one of all entries, and none of them is used before', async () => {
+    const log = new MemoryLog();
+    const { processes, pass } = fleet(2, undefined, log);
+    for (const { engine } of processes) engine.entities.stateOf(Users);
+    await settled();
+    const [first, second] = processes as [(typeof processes)[0], (typeof processes)[0]];
+    const last = `${10_000}`;
+    for (const key of [last, 'untouched']) await second.read(Users, key, async () => 'old');
+    await settled();
+    first.way.has('rejected', ['invalidate']);
+    first.told.answers = 'none';
+    const keys = Array.from({ length: 10_001 }, (_, i) => `${i}`);
+    const outcomes = await Promise.all(keys.map(async (key) => first.invalidate(Users, key)));
+    expect(new Set(outcomes)).toEqual(new Set(['pending']));
+    for (const key of [last, 'untouched']) {
+      first.engine.entities.stateOf(Users).table.clear();
+      expect(await first.read(Users, key, async () => 'new')).toBe('new');
+    }
+    expect(await second.read(Users, last, async () => 'new')).toBe('old');
+    first.told.answers = 'all';
+    await pass(500);
+    await pass(500);
+    expect(await second.read(Users, last, async () => 'new')).toBe('new');
+    expect(await second.read(Users, 'untouched', async () => 'new')).toBe('new');
   });
 
   it('quarantine their keys until each is acknowledged, and no other one', async () => {

@@ -250,7 +250,7 @@ function stateWith(
     keepMs: 60_000,
     quarantined: new Set<string>(),
     invalidate: async (id: string, atLeast?: unknown) => invalidate(id, atLeast),
-    shutOut,
+    invalidateAll: shutOut,
   };
   return { policy: { entity: 'thing' }, detour: undefined, remote } as never;
 }
