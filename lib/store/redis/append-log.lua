@@ -16,11 +16,8 @@
 
 -- include _time
 -- include _epoch
+-- include _append
 
 local epoch = epoch_of(KEYS[1], KEYS[2], ARGV[4])
-local seq = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'seq', 1))
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], seq .. '-1', 'w', ARGV[2], 'm', ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[6])
-redis.call('PEXPIRE', KEYS[2], ARGV[6])
-redis.call('PUBLISH', ARGV[1], epoch .. ' ' .. seq .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
+append(KEYS[1], KEYS[2], epoch, ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[6])
 return {1, micros()}
