@@ -30,6 +30,8 @@ export class RemoteTier {
   private readonly asked = new Map<string, Promise<CacheRecord | undefined>>();
   private turn = -1;
   private readonly values: StoredValues;
+  /** What is on its way to the store and to others. */
+  private readonly telling = new Set<Promise<unknown>>();
 
   constructor(
     private readonly store: GuardedStore,
@@ -190,7 +192,9 @@ export class RemoteTier {
     keep: () => void,
   ): Promise<FillOutcome | 'too large'> {
     const outcome = await this.fill(lease, record, keep);
-    if (outcome === 'stored') await this.announce?.(lease.entry).catch(() => undefined);
+    if (outcome === 'stored') {
+      await this.tracked(this.announce?.(lease.entry)).catch(() => undefined);
+    }
     return outcome;
   }
 
@@ -216,7 +220,7 @@ export class RemoteTier {
    */
   invalidate(id: string, atLeast?: Comparable): Promise<void> {
     const below = atLeast === undefined ? undefined : { atLeast, keepMs: this.keepMs };
-    return this.looks.change(id, async () => {
+    const telling = this.looks.change(id, async () => {
       try {
         await this.store.invalidate(this.name(id), below);
       } catch (error) {
@@ -227,6 +231,19 @@ export class RemoteTier {
       // After that: who reads again because he was told must not get what was there before.
       await this.announce?.(this.name(id));
     });
+    return this.tracked(telling);
+  }
+
+  /** Resolves when all that is on its way to the store and to others now has arrived, or has failed. */
+  async told(): Promise<void> {
+    await Promise.allSettled(this.telling);
+  }
+
+  private tracked(telling: Promise<void> = Promise.resolve()): Promise<void> {
+    const done = () => this.telling.delete(telling);
+    this.telling.add(telling);
+    telling.then(done, done);
+    return telling;
   }
 
   private get keepsCopies(): boolean {

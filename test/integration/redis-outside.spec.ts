@@ -30,7 +30,7 @@ const TERMS = { leaseMs: 30_000, staleForMs: 0, staleOnErrorMs: 0, newerThan: -I
 
 /** A key as the command takes it. */
 function written(key: EntityKey): string {
-  if (!Array.isArray(key)) return /^["[]/.test(`${key}`) ? JSON.stringify(key) : String(key);
+  if (!Array.isArray(key)) return /^["[]/.test(String(key)) ? JSON.stringify(key) : String(key);
   const parts = (key as readonly KeyPart[]).map((part) =>
     typeof part === 'bigint' || (typeof part === 'number' && !Number.isSafeInteger(part))
       ? String(part)
@@ -94,22 +94,25 @@ const anyKey = fc.oneof(
 
   it('finds the entry of every key, and tells the processes of it by the name that they know', async () => {
     await holds(
-      fc.asyncProperty(fc.uniqueArray(anyKey, { minLength: 1, selector: written }), async (keys) => {
-        await client.del(`${LOG()}:m`);
-        const ids = new Set(keys.map((key) => named(key).id));
-        for (const key of keys) {
-          await client.set(nameOf('record', key), 'value');
-          await client.set(nameOf('lease', key), 'token');
-        }
-        expect(await send(...keys)).toEqual([ids.size, 0]);
-        for (const key of keys) {
-          expect(await client.exists(nameOf('record', key), nameOf('lease', key))).toBe(0);
-        }
-        const told = await messages();
-        expect(told.flatMap(({ entries }) => entries)).toEqual(
-          keys.map((key) => ['user', named(key).id]),
-        );
-      }),
+      fc.asyncProperty(
+        fc.uniqueArray(anyKey, { minLength: 1, selector: written }),
+        async (keys) => {
+          await client.del(`${LOG()}:m`);
+          const ids = new Set(keys.map((key) => named(key).id));
+          for (const key of keys) {
+            await client.set(nameOf('record', key), 'value');
+            await client.set(nameOf('lease', key), 'token');
+          }
+          expect(await send(...keys)).toEqual([ids.size, 0]);
+          for (const key of keys) {
+            expect(await client.exists(nameOf('record', key), nameOf('lease', key))).toBe(0);
+          }
+          const told = await messages();
+          expect(told.flatMap(({ entries }) => entries)).toEqual(
+            keys.map((key) => ['user', named(key).id]),
+          );
+        },
+      ),
       50,
     );
   });
@@ -153,7 +156,10 @@ const anyKey = fc.oneof(
     };
     await until('it is heard', () => heard.length > 0);
     expect(heard).toEqual([told]);
-    expect(await late.poll(end)).toEqual({ end: { epoch: end.epoch, seq: end.seq + 1 }, missed: [told] });
+    expect(await late.poll(end)).toEqual({
+      end: { epoch: end.epoch, seq: end.seq + 1 },
+      missed: [told],
+    });
   });
 
   it('begins the log anew where it is lost, each time as another one', async () => {
@@ -176,7 +182,7 @@ const anyKey = fc.oneof(
     const held = await waiting.lease(named('a'), TERMS);
     if (held.outcome !== 'held') throw new Error(held.outcome);
     await send('a');
-    await held.ended;
+    await held.woken;
     expect(await loading.fill(first.lease, stored(), 60_000)).toBe('voided');
     expect((await waiting.lease(named('a'), TERMS)).outcome).toBe('granted');
   });
