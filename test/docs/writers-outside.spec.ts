@@ -7,6 +7,7 @@ import { Logger, type INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { EntityCache, type Entity, type KeyPart } from 'nestjs-cache-contract';
 import { LuaScript } from '../../lib/connection/lua-script.js';
+import { compile } from '../support/compiled-lib.js';
 import { deferred } from '../support/engine.js';
 import { until } from '../support/fault-child.js';
 import { hasRedis, redisBinaries } from '../support/redis-binaries.js';
@@ -26,6 +27,7 @@ const root = join(import.meta.dirname, '../..');
 const page = readFileSync(join(root, 'docs/writers-outside.md'), 'utf8');
 const blocks = [...page.matchAll(/^```sh\n([^]*?)^```/gm)].map(([, block]) => block!);
 const [ONE_COMMAND, FROM_A_FILE, KEYS] = blocks as [string, string, string];
+const [LINE_OF_CLUSTER] = blocks[3]!.split('\n') as [string];
 const [RIGHTS] = page.match(/^ACL SETUSER .+$/gm)!;
 
 type Key = string | readonly [KeyPart, ...KeyPart[]];
@@ -106,6 +108,23 @@ it('ships the script in one piece, as the library has it', () => {
     await raisePrices(10);
     await until('both have heard', async () => (await read('p1')).every((price) => price === 110));
     await until('of all', async () => (await read('p2')).every((price) => price === 110));
+  });
+
+  it('a job in a process of its own ends by itself, and well', async () => {
+    const { read } = await withCopies('p1');
+    rows.set('p1', 7);
+    const code = join(directory, 'code');
+    await compile(['lib', 'test/docs/snippets'], code);
+    const job = `
+      import { raisePrices, rows } from './test/docs/snippets/writers-outside.js';
+      rows.set('p1', 7);
+      await raisePrices(0);`;
+    const options = { cwd: code, env: { ...process.env, REDIS_URL: redis.url } };
+    const args = ['--input-type=module', '-e', job];
+    await new Promise<void>((resolve, reject) => {
+      execFile(process.execPath, args, options, (error) => (error ? reject(error) : resolve()));
+    });
+    await until('both have heard', async () => (await read('p1')).every((price) => price === 7));
   });
 
   it('a process that ends has told what nobody waits for', async () => {
@@ -221,6 +240,11 @@ it('ships the script in one piece, as the library has it', () => {
       await expect(shell(ONE_COMMAND, url)).rejects.toThrow(/NOPERM|can't run this command/);
       redis.cli('ACL', 'SETUSER', 'prices', right);
     }
+    // As in a cluster.
+    const named = LINE_OF_CLUSTER.replace('$NODE_URL" -c', '$REDIS_URL"');
+    await expect(shell(named, url)).rejects.toThrow('NOPERM');
+    redis.cli('ACL', 'SETUSER', 'prices', '~shop:1:v:*');
+    await shell(named, url);
     // Without it every command would begin the log anew.
     redis.cli('ACL', 'SETUSER', 'prices', '-hmget');
     for (let time = 0; time < 2; time++) await shell(ONE_COMMAND, url);
