@@ -231,7 +231,10 @@ export class Engine {
     this.closed = true;
     for (const behind of this.behind.values()) behind.close();
     // Poisoned, so that a load which ends during the drain does not fill a table again.
-    for (const { policy } of this.entities.close()) this.flights.poison(policy.entity);
+    const states = this.entities.close();
+    for (const { policy } of states) this.flights.poison(policy.entity);
+    // Nobody may wait for what is on its way, as in a short process.
+    await Promise.all(states.map(async ({ remote }) => remote?.told()));
     const left = await this.pending.end();
     await Promise.all([...new Set(this.shared.values())].map((store) => store.end()));
     for (const [entity, count] of left) {

@@ -6,23 +6,30 @@ import type { EntryName, FillOutcome, Lease, StoredEntry } from './cache-store.j
 import type { Leased, Right } from './leased.js';
 import type { GuardedStore } from './guarded-store.js';
 import { Looks, type Look } from './looks.js';
+import { Quarantine } from './quarantine.js';
 import { StoredValues } from './stored-values.js';
 import type { TaggedEntries } from './tagged-entries.js';
+import { UnderWay } from './under-way.js';
 
 /** How much longer than its load a lease lasts: the way to the store and back. */
 const MARGIN_MS = 500;
 
-/** The entries of one entity in a store that several processes share. */
+/**
+ * The entries of one entity in a store that several processes share.
+ *
+ * Longer than other files, because each look at an entry has to know of every change that is told from here meanwhile.
+ */
 export class RemoteTier {
   /** What was invalidated here, and the store does not know it yet. */
-  readonly quarantined = new Set<string>();
-  private shutOutUntil = -Infinity;
+  readonly quarantined: Quarantine;
   private patienceMs = 0;
   private readonly looks = new Looks();
   /** What was asked for in this turn, and has not been answered. */
   private readonly asked = new Map<string, Promise<CacheRecord | undefined>>();
   private turn = -1;
   private readonly values: StoredValues;
+  /** What is on its way to the store and to others. */
+  private readonly telling = new UnderWay();
 
   constructor(
     private readonly store: GuardedStore,
@@ -36,12 +43,12 @@ export class RemoteTier {
     private readonly tags?: TaggedEntries,
   ) {
     this.values = new StoredValues(policy);
+    this.quarantined = new Quarantine(clock);
   }
 
   /** Whether the store is not to be asked for an entry: it may have one that was invalidated here. */
   avoids(id: string): boolean {
-    if (this.quarantined.has(id)) return true;
-    return this.shutOutUntil > -Infinity && this.clock.monotonic() < this.shutOutUntil;
+    return this.quarantined.has(id);
   }
 
   /** Too much was invalidated to be told one by one. Whether others will hear of it as of all there is. */
@@ -52,10 +59,10 @@ export class RemoteTier {
     return this.tags !== undefined;
   }
 
-  /** Others will not be told what was invalidated: the store is not asked at all until its entries have gone by themselves. */
+  /** Others will not be told what was invalidated. */
   shutOut(): void {
     this.looks.overtakeAll();
-    this.shutOutUntil = this.clock.monotonic() + this.keepMs;
+    this.quarantined.addAll(this.keepMs);
   }
 
   /**
@@ -214,7 +221,9 @@ export class RemoteTier {
     untold: () => void,
   ): Promise<FillOutcome | 'too large'> {
     const outcome = await this.fill(right, record, keep);
-    if (outcome === 'stored') await this.announce?.(right.lease.entry).catch(untold);
+    if (outcome === 'stored') {
+      await this.telling.add(this.announce?.(right.lease.entry)).catch(untold);
+    }
     return outcome;
   }
 
@@ -240,7 +249,7 @@ export class RemoteTier {
    */
   invalidate(id: string, atLeast?: Comparable): Promise<void> {
     const below = atLeast === undefined ? undefined : { atLeast, keepMs: this.keepMs };
-    return this.looks.change(id, async () => {
+    const telling = this.looks.change(id, async () => {
       try {
         await this.store.invalidate(this.name(id), below);
       } catch (error) {
@@ -251,6 +260,12 @@ export class RemoteTier {
       // After that: who reads again because he was told must not get what was there before.
       await this.announce?.(this.name(id));
     });
+    return this.telling.add(telling);
+  }
+
+  /** Resolves when all that is on its way to the store and to others now has arrived, or has failed. */
+  told(): Promise<unknown> {
+    return this.telling.settled();
   }
 
   private get keepsCopies(): boolean {

@@ -8,6 +8,7 @@ import codec from './codec.mjs';
 import hit from './hit.mjs';
 import redisHit from './redis-hit.mjs';
 import redisMiss from './redis-miss.mjs';
+import { report as reportBus } from './redis-bus.mjs';
 import { report as reportOutages } from './redis-outage.mjs';
 import { report as reportStampedes } from './redis-stampede.mjs';
 import stampede from './stampede.mjs';
@@ -43,6 +44,8 @@ const inRedis = Object.entries({ 'redis-hit': redisHit, 'redis-miss': redisMiss 
 );
 const reports = Object.entries({
   'redis-stampede': reportStampedes,
+  'redis-bus': reportBus,
+  // The last one: it kills the server.
   'redis-outage': reportOutages,
 }).filter(([file]) => isWanted(file));
 if (inRedis.length + reports.length > 0) {

@@ -73,6 +73,12 @@ describe('nestjs-cache-contract/redis, as packed', () => {
     expect(scripts(join(installed, 'dist'))).toEqual(scripts(join(root, 'lib')));
   });
 
+  it('has what other languages send in one piece', () => {
+    const script = readFileSync(join(installed, 'docs/invalidate.lua'), 'utf8');
+    expect(script).toMatch(/^#!lua /);
+    expect(script).not.toMatch(/^-- include/m);
+  });
+
   (hasRedis() ? it : it.skip)('gives locks in Redis', async () => {
     const redis = (await startRedis())!;
     try {

@@ -19,23 +19,8 @@
 -- include _time
 -- include _epoch
 -- include _tag
+-- include _append
 
-local epoch = epoch_of(KEYS[1], KEYS[2], ARGV[4])
-local function add()
-  local seq = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'seq', 1))
-  local added = redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', ARGV[5], seq .. '-1', 'w', ARGV[2], 'm', ARGV[3])
-  return seq, type(added) == 'table' and added.err
-end
-
-local seq, refused = add()
-if refused then
-  -- Something else is there, or something later: it is none of ours.
-  epoch = begin_epoch(KEYS[1], KEYS[2], ARGV[4])
-  seq, refused = add()
-  if refused then return redis.error_reply(refused) end
-end
-redis.call('PEXPIRE', KEYS[1], ARGV[6])
-redis.call('PEXPIRE', KEYS[2], ARGV[6])
+local epoch, seq = append(KEYS[1], KEYS[2], ARGV[4], ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[6])
 for at = 3, #KEYS do set_tag(KEYS[at], epoch, seq, ARGV[7]) end
-redis.call('PUBLISH', ARGV[1], epoch .. ' ' .. seq .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
 return {1, micros(), epoch, seq}

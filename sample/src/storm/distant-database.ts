@@ -1,6 +1,6 @@
 import type { FromInstance, ToInstance } from './messages.js';
 
-type Answer = Exclude<ToInstance, { kind: 'read' }>;
+type Answer = Extract<ToInstance, { kind: 'answer' | 'refusal' }>;
 
 /** The database as an instance sees it: in another process, and the same for all instances. */
 export class DistantDatabase {

@@ -35,7 +35,7 @@ const stock = app.get(StockService);
 
 process.on('message', (message: ToInstance) => {
   if (message.kind === 'read') void read(message.readers);
-  else database.answered(message);
+  else if (message.kind === 'answer' || message.kind === 'refusal') database.answered(message);
 });
 // The one that started it has ended, or does not need it any more.
 process.once('disconnect', () => void app.close());

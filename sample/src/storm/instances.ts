@@ -1,7 +1,13 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { Database } from '../database/database.js';
-import type { FromInstance, InstanceOptions, ToInstance } from './messages.js';
+import type {
+  FromInstance,
+  InstanceOptions,
+  Seen,
+  ToInstance,
+  WritingOptions,
+} from './messages.js';
 
 /** Several processes of one application, which have one database: that of this process. */
 export class Instances {
@@ -10,11 +16,12 @@ export class Instances {
   /** Resolves when all of them are ready. */
   static async start(
     count: number,
-    options: InstanceOptions,
+    options: InstanceOptions | WritingOptions,
     database: Database,
+    script = './instance.js',
   ): Promise<Instances> {
-    const script = new URL('./instance.js', import.meta.url);
-    const processes = Array.from({ length: count }, () => fork(script, [JSON.stringify(options)]));
+    const file = new URL(script, import.meta.url);
+    const processes = Array.from({ length: count }, () => fork(file, [JSON.stringify(options)]));
     const instances = new Instances(processes);
     try {
       await Promise.all(
@@ -44,6 +51,22 @@ export class Instances {
       }),
     );
     return failed.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Each of them something of its own. */
+  tellAll(message: (index: number) => ToInstance): void {
+    for (const [index, one] of this.processes.entries()) tell(one, message(index));
+  }
+
+  /** What each of them has seen since it was asked before; `last`: and its readers end. */
+  seen(last: boolean): Promise<Seen[]> {
+    return Promise.all(
+      this.processes.map((one) => {
+        const seen = heard(one, 'seen');
+        tell(one, { kind: 'tell', last });
+        return seen;
+      }),
+    );
   }
 
   async end(): Promise<void> {

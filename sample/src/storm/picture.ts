@@ -1,4 +1,6 @@
+import { OFFERS } from './offers.js';
 import { EXPIRIES, READERS, TICK_MS, type Counts, type Outcome } from './storm.js';
+import { WRITES, type Written } from './with-writes.js';
 
 const BLOCKS = ' ▁▂▃▄▅▆▇█';
 const HEIGHT = 3;
@@ -34,17 +36,58 @@ ${table({ 'one Redis': shared, 'a cache each': apart })}
 `;
 }
 
+/** What came of readers and writers of the same rows, with copies in each process and without. */
+export function writesPicture(instances: number, copies: Written, none: Written, date: Date) {
+  const bound = `${copies.boundMs / 1_000} s`;
+  const columns = Object.entries({ 'copies and Redis': copies, 'Redis alone': none });
+  const row = (name: string, count: (written: Written) => number): Row => [
+    name,
+    ...columns.map(([, written]) => count(written)),
+  ];
+  return `
+${date.toISOString().slice(0, 10)}: ${number(READERS)} readers of ${OFFERS} rows in ${instances} processes, each of which changes them too, ${WRITES} times in all.
+
+${lines(32, [
+  ['', ...columns.map(([heading]) => heading)],
+  row('answers', ({ answers }) => answers),
+  row('by a copy in the process', ({ byCopy }) => byCopy),
+  row('commands to Redis', ({ commands }) => commands),
+  row('writes', ({ writes }) => writes),
+  row(`stale for longer than ${bound}`, ({ stale }) => stale.beyondBound),
+  row('stale for any time', ({ stale }) => stale.atAll),
+  row('failed', ({ failed }) => failed),
+])}
+
+Copies saved ${number(copies.byCopy)} reads of Redis: ${perThousand(copies)} commands for 1,000 answers instead of ${perThousand(none)}, with all that
+processes tell each other. Stale is what is older than a write that was acknowledged before the read began; the
+contract allows ${bound} of that for what another process has changed.
+`;
+}
+
+const perThousand = ({ commands, answers }: Written) =>
+  number(Math.round((1_000 * commands) / Math.max(1, answers)));
+
+/** One line while it lasts. */
+export function soFar({ answers, writes, stale, boundMs }: Written): string {
+  return `${number(answers)} answers, ${writes} writes: ${stale.beyondBound} answers stale for longer than ${boundMs / 1_000} s, ${stale.atAll} for any time`;
+}
+
 function table(columns: { readonly [heading: string]: Counts }): string {
   const outcomes = Object.values(columns);
-  const rows: [string, ...(string | number)[]][] = [
+  return lines(22, [
     ['', ...Object.keys(columns)],
     ['queries', ...outcomes.map(({ queries }) => queries)],
     ['refused connections', ...outcomes.map(({ refused }) => refused)],
     ['failed readers', ...outcomes.map(({ failed }) => failed)],
     ['ms until all were done', ...outcomes.map(({ wallMs }) => wallMs)],
-  ];
+  ]);
+}
+
+type Row = readonly [name: string, ...cells: (string | number)[]];
+
+function lines(width: number, rows: readonly Row[]): string {
   return rows
-    .map(([name, ...cells]) => name.padEnd(22) + cells.map((cell) => right(cell)).join(''))
+    .map(([name, ...cells]) => name.padEnd(width) + cells.map((cell) => right(cell)).join(''))
     .join('\n');
 }
 
