@@ -20,6 +20,12 @@ export interface StoredEntry {
    * are compared exactly, also with each other.
    */
   readonly version: Comparable | undefined;
+  /**
+   * The store may have lost what was said about it: it has failed over since it was stored, or has been started from what
+   * it had written down. It is loaded again, once for all processes, and serves only who would have something stale
+   * rather than an error. Told by what reads; nothing comes to be stored with it.
+   */
+  readonly isDoubtful?: boolean;
 }
 
 /** The right to store one entry: granted to one at a time, and gone as soon as anybody else changes the entry. */
@@ -45,6 +51,7 @@ export interface LeaseTerms {
   readonly newerThan: number;
 }
 
+/** What is doubtful is neither fresh nor stale here: it is answered at most where loading has failed. */
 export type LeaseAnswer =
   /** Load it. Who has something good enough may be served with it meanwhile. */
   | { readonly outcome: 'granted'; readonly lease: Lease; readonly stale: StoredEntry | undefined }

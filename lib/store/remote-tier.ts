@@ -80,7 +80,7 @@ export class RemoteTier {
     try {
       const stored = await this.store.find(this.name(id));
       const record = stored && this.recordOf(id, stored, this.onUnreadable);
-      if (this.looks.end(id, look) && record !== undefined) keep(record);
+      if (this.looks.end(id, look) && record?.isDoubtful === false) keep(record);
       return record;
     } finally {
       this.looks.end(id, look);

@@ -1,6 +1,6 @@
 import type { Policy, ReadThroughPolicy } from '../contract/policy.js';
 import { decode, encode, type Reader } from '../entry/codec.js';
-import { CacheRecord } from '../entry/record.js';
+import { CacheRecord, type RecordExtras } from '../entry/record.js';
 import type { StoredEntry } from './cache-store.js';
 
 /** Of one value, encoded. */
@@ -47,16 +47,21 @@ export class StoredValues {
       return undefined;
     }
     const { bytes } = sealed;
-    const { version } = stored;
     return new CacheRecord(
       sealed.value,
       sealed.handOut,
       Math.floor(stored.loadedAt + ahead),
       Math.floor(stored.softExpiry + ahead),
       stored.loadMs,
-      version === undefined && bytes === 0
-        ? undefined
-        : { bytes, tags: [], taggedAt: Infinity, version },
+      extrasOf(stored, bytes),
     );
   }
+}
+
+/** Most need none. */
+function extrasOf(stored: StoredEntry, bytes: number): RecordExtras | undefined {
+  const { version, isDoubtful = false } = stored;
+  if (version === undefined && bytes === 0 && !isDoubtful) return undefined;
+  const extras = { bytes, tags: [], taggedAt: Infinity, version };
+  return isDoubtful ? { ...extras, isDoubtful } : extras;
 }
