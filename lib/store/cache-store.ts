@@ -86,8 +86,16 @@ export type LeaseAnswer =
  */
 export type FillOutcome = 'stored' | 'voided' | 'older version';
 
-/** Whether it can be used now; where it cannot, why, and what to do about it. */
-export type CheckOutcome = 'ready' | 'out of reach' | { readonly outOfReach: string };
+/**
+ * Whether it can be used now; where it cannot, why, and what to do about it. `mayLose`: it can, and what it acknowledges
+ * may be lost all the same, how, and what to do about that: contracts that prefer an error to a stale answer cannot be
+ * kept there. Both say so in the form `'what. Fix: what to do'`.
+ */
+export type CheckOutcome =
+  | 'ready'
+  | 'out of reach'
+  | { readonly outOfReach: string }
+  | { readonly mayLose: string };
 
 /**
  * What is there of one entry of several; a promise where the part of the store that was asked has sent it on to another

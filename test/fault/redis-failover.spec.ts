@@ -26,7 +26,7 @@ const ROUNDS = 20;
 
 const keysNamed = (name: string) => Array.from({ length: KEYS }, (_, index) => `${name}-${index}`);
 const start = (fleet: Fleet) =>
-  Promise.all(Array.from({ length: PROCESSES }, () => fleet.start({ delays: 3 })));
+  Promise.all(Array.from({ length: PROCESSES }, () => fleet.start({ delays: 3, mayLose: true })));
 
 /** They read and write while something happens, and some time before and after. */
 async function during(

@@ -21,6 +21,7 @@ import {
 } from '../cache-store.js';
 import { refusal } from '../refusal.js';
 import { checkCapabilities } from './capabilities.js';
+import { lossOf } from './durability.js';
 import { EntryKeys } from './entry-keys.js';
 import { Leases, wholeMs, type RedisLease } from './leases.js';
 import { RedisLog } from './redis-log.js';
@@ -123,7 +124,8 @@ export class RedisStore extends CacheStore {
   /**
    * Whether this Redis can do what is needed, and this user may.
    *
-   * @returns why it gives no answer, if that is borne; it is checked again with the first connection then
+   * @returns why it gives no answer, if that is borne; it is checked again with the first connection then. Or how it may
+   *   lose what it acknowledges
    * @throws {CacheRedisError} CACHE_REDIS_TOO_OLD, CACHE_REDIS_NOT_ALLOWED, CACHE_REDIS_REFUSED
    * @throws {NoAnswerError} if it is out of reach, and that is not borne
    */
@@ -131,6 +133,8 @@ export class RedisStore extends CacheStore {
     let outcome: CheckOutcome = 'ready';
     try {
       await this.checkNow();
+      const mayLose = await lossOf(this.nodes);
+      if (mayLose !== undefined) outcome = { mayLose };
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
       const { problem, fix } = reasonOf(error);
