@@ -57,7 +57,12 @@ export interface Row {
 const SLOW_MS = 3_000;
 
 const settings = JSON.parse(process.argv[2]!) as Settings;
-const { loadTimeout = settings.mayLose ? '1900ms' : '2s', delays = 0, loadMs = 0, cap = 100 } = settings;
+const {
+  loadTimeout = settings.mayLose ? '1900ms' : '2s',
+  delays = 0,
+  loadMs = 0,
+  cap = 100,
+} = settings;
 const source = new Redis(settings.source);
 
 const seen = {
