@@ -7,7 +7,7 @@ import { micros, staleReads, type Write } from '../support/fault-history.js';
 import { hasRedis } from '../support/redis-binaries.js';
 import { startCluster, type TestCluster } from '../support/redis-cluster.js';
 import { startPair } from '../support/redis-pair.js';
-import { startRedis, type TestRedis } from '../support/redis-server.js';
+import { startRedis } from '../support/redis-server.js';
 import { startSentinels, type TestSentinels } from '../support/redis-sentinels.js';
 
 const PROCESSES = 3;

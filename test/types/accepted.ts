@@ -723,13 +723,15 @@ export class OwnLog extends InvalidationLog {
 export class OwnStore extends CacheStore {
   override readonly log = new OwnLog();
   override async check(): Promise<CheckOutcome> {
+    if (this.now() > 0) return { mayLose: 'it forgets. Fix: remind it.' };
     return { outOfReach: 'it sleeps. Fix: wake it.' };
   }
   now(): number {
     return 0;
   }
   async read({ entity, id }: EntryName): Promise<StoredEntry | undefined> {
-    return query<StoredEntry | undefined>();
+    const stored = await query<StoredEntry | undefined>();
+    return stored && { ...stored, isDoubtful: true };
   }
   async lease(entry: EntryName, { leaseMs }: LeaseTerms): Promise<LeaseAnswer> {
     const lease: Lease = { entry, token: 'a', grantedAt: leaseMs };
