@@ -92,10 +92,7 @@ export type FillOutcome = 'stored' | 'voided' | 'older version';
  * kept there. Both say so in the form `'what. Fix: what to do'`.
  */
 export type CheckOutcome =
-  | 'ready'
-  | 'out of reach'
-  | { readonly outOfReach: string }
-  | { readonly mayLose: string };
+  'ready' | 'out of reach' | { readonly outOfReach: string } | { readonly mayLose: string };
 
 /**
  * What is there of one entry of several; a promise where the part of the store that was asked has sent it on to another
