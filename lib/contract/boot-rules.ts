@@ -45,7 +45,8 @@ const WHEN: { readonly [mode in Exposure['mode']]: string } = {
   'changed elsewhere': 'the source is changed elsewhere',
   'accepted elsewhere': 'a mutation is accepted by another process',
   'writer dies': 'who has changed the source dies before it says so',
-  'store fails over': 'the store loses an invalidation with its primary',
+  'store fails over':
+    'a primary of the store acknowledges an invalidation after another one took over',
   'nothing is heard': 'the source is changed elsewhere and nothing is heard of it',
   'store out of reach': 'the store is out of reach of who changes the source',
   'loading fails': 'loading fails',

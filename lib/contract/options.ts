@@ -27,7 +27,7 @@ export const CONTRACT_OPTIONS = {
     standard: () => 'origin',
     standardText: "`'origin'`",
     meaning:
-      "What is least harmful in trouble. `'stale'` needs a strategy that has something stale to serve. `'error'` fails closed: it takes no such strategy, refuses to start in a worker process whose siblings would not hear of its invalidations, and forgets the whole entity when a write failed before it said which keys it changed.",
+      "What is least harmful in trouble. `'stale'` needs a strategy that has something stale to serve. `'error'` fails closed: it takes no such strategy, refuses to start in a worker process whose siblings would not hear of its invalidations, and with a Redis that has replicas and no `min-replicas-to-write`, and forgets the whole entity when a write failed before it said which keys it changed.",
   },
   read: {
     kind: 'strategy',

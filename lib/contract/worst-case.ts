@@ -19,7 +19,7 @@ export interface Exposure {
     | 'nothing is heard'
     /** Another process has changed the source, and has died before it could say so. */
     | 'writer dies'
-    /** Another process has changed the source and has said so, and the store has lost that with its primary. */
+    /** Another process has changed the source and has said so to a primary that another one had replaced before. */
     | 'store fails over'
     /** Another process has changed the source, and cannot say so to the store that both share. */
     | 'store out of reach'
@@ -70,9 +70,12 @@ export function worstStaleness(policy: Policy): readonly Exposure[] {
     });
   }
   if (keptIn !== 'process' && write !== 'external') {
-    for (const mode of ['writer dies', 'store fails over', 'store out of reach'] as const) {
-      rows.push({ ...byTime, mode, bound: 'incident' });
-    }
+    const lost = `${LOST}; ${byTime.because}`;
+    rows.push(
+      { ...byTime, mode: 'writer dies', bound: 'incident' },
+      { ...byTime, mode: 'store fails over', bound: 'incident', because: lost },
+      { ...byTime, mode: 'store out of reach', bound: 'incident' },
+    );
   }
   if (read.staleIfErrorMs > 0) {
     rows.push({
@@ -99,6 +102,10 @@ function leaseOfCopy(ms: number): string {
 export function isOvertaken({ leases, write }: Policy): boolean {
   return leases === 'lock' && write !== 'external';
 }
+
+/** What was loaded before another one took over is loaded again in any case. */
+const LOST =
+  'a primary that was cut off acknowledges an invalidation which the one that has taken over never hears of';
 
 const OVERTAKES = 'another process may store what it has loaded before, after it was invalidated';
 

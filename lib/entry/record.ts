@@ -19,6 +19,8 @@ export interface RecordExtras {
   /** Where the tags stood when the load began. */
   readonly taggedAt: number;
   readonly version: Comparable | undefined;
+  /** Its store has failed over since, and may have lost an invalidation of it. */
+  readonly isDoubtful?: boolean;
 }
 
 /**
@@ -44,6 +46,11 @@ export class CacheRecord {
   /** The source said that there is nothing under this key. */
   get absent(): boolean {
     return this.value === null || this.handOut === 'thrown';
+  }
+
+  /** Nobody knows whether it is current. */
+  get isDoubtful(): boolean {
+    return this.extras?.isDoubtful === true;
   }
 
   /** Estimated size of the value; 0 where nobody counts. */

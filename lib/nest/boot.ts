@@ -24,6 +24,7 @@ import { decorationsOf } from './decorate.js';
 import { Engine } from './engine.js';
 import { FlushTargets } from './flush-targets.js';
 import { CACHE_MODULE_OPTIONS } from './module-definition.js';
+import { lossFaults } from './stores.js';
 
 /** One attempt for what came after everything else had ended: most databases are closed by now. */
 const LAST_FLUSH_MS = 1_000;
@@ -53,14 +54,16 @@ export class CacheBoot implements OnModuleInit, BeforeApplicationShutdown, OnApp
     const classes = this.binder.classes();
     this.interceptor.acceptances.register(classes);
     const stores = await this.engine.checkStores();
+    const { entities } = this.engine;
     const faults = [
       ...checkOptions(MODULE_OPTIONS, this.options, place).faults,
       ...this.moduleTwice(),
       ...unbound,
       ...this.examine(types),
-      ...this.engine.entities.check(),
+      ...entities.check(),
       ...this.engine.checkParts(),
       ...this.contradictsStores(types),
+      ...lossFaults(entities.policies(), stores.losing, (name) => entities.placeOf(name)),
       ...this.interceptor.acceptances.faults(classes),
       ...this.flushTargets.bindAll(types),
       ...stores.faults,

@@ -145,8 +145,8 @@ export class Engine {
   /** What keeps the stores from doing what is asked of them, and which of them are not there yet. */
   async checkStores(): Promise<CheckedStores> {
     const onRefused = (store: string, error: Error) => this.refused(store, error);
-    const { faults, outOfReach } = await checkStores(this.stores, this.background, onRefused);
-    return { faults: [...this.storeFaults, ...faults], outOfReach };
+    const checked = await checkStores(this.stores, this.background, onRefused);
+    return { ...checked, faults: [...this.storeFaults, ...checked.faults] };
   }
 
   /** Asked at the start, when the contracts are known: what is wrong with a part that is no part of `CacheModule`. */

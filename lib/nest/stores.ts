@@ -1,5 +1,6 @@
 import { DEFAULT_STORE, PROCESS, type KnownStore } from '../contract/kept-in.js';
 import { NAME } from '../contract/option.js';
+import type { Policy } from '../contract/policy.js';
 import type { Fault } from '../errors/configuration.error.js';
 import { show, showNoText } from '../errors/wording.js';
 import type { Background } from '../time/background.js';
@@ -100,6 +101,8 @@ export interface CheckedStores {
   readonly faults: readonly Fault[];
   /** Those that are not there yet, by name, with the reason where it is known. */
   readonly outOfReach: ReadonlyMap<string, string | undefined>;
+  /** Those that may lose what they acknowledge, by each of their names, with how, and what to do about it. */
+  readonly losing: ReadonlyMap<string, string>;
 }
 
 /** Asks the stores whether they can do what is needed. */
@@ -110,6 +113,7 @@ export async function checkStores(
 ): Promise<CheckedStores> {
   const faults: Fault[] = [];
   const outOfReach = new Map<string, string | undefined>();
+  const losing = new Map<string, string>();
   // One that has several names is asked once.
   const names = new Map([...stores].reverse().map(([name, open]) => [open, name]));
   const checks = [...names].reverse().map(async ([{ store }, name]) => {
@@ -117,6 +121,11 @@ export async function checkStores(
       const check = store.check();
       const outcome = await within(background, check);
       if (outcome === 'ready') return;
+      if (typeof outcome === 'object' && 'mayLose' in outcome) {
+        for (const [each, { store: of }] of stores)
+          if (of === store) losing.set(each, outcome.mayLose);
+        return;
+      }
       outOfReach.set(name, typeof outcome === 'object' ? outcome.outOfReach : undefined);
       // Of one that has said nothing until now.
       check.catch((error: Error) => onRefused(name, error));
@@ -125,7 +134,30 @@ export async function checkStores(
     }
   });
   await Promise.all(checks);
-  return { faults, outOfReach };
+  return { faults, outOfReach, losing };
+}
+
+/** Who prefers an error to a stale answer cannot rely on what was acknowledged there. `placeOf`: where an entity is used. */
+export function lossFaults(
+  policies: readonly Policy[],
+  losing: CheckedStores['losing'],
+  placeOf: (entity: string) => string,
+): Fault[] {
+  return policies.flatMap(({ entity, prefer, write, keptIn, store = '' }) => {
+    const loss = losing.get(store);
+    const relies = prefer === 'error' && write !== 'external' && keptIn !== 'process';
+    if (loss === undefined || !relies) return [];
+    const [how, fix] = loss.split('. Fix: ') as [string, string?];
+    return [
+      {
+        code: 'CACHE_STORE_UNFIT',
+        problem: `entity '${entity}' prefers an error to a stale answer, and the store '${store}' may lose an invalidation that it has acknowledged.`,
+        at: placeOf(entity),
+        why: `${how.replace(/\.$/, '')}.`,
+        fix: `${fix === undefined ? '' : `${fix.replace(/\.$/, '')}; or `}write \`read: bypass()\`, or admit it with \`prefer: 'origin'\`.`,
+      },
+    ];
+  });
 }
 
 function within<T>(background: Background, check: Promise<T>): Promise<T | undefined> {

@@ -83,8 +83,10 @@ export class FleetLoader {
       // Something fresh that the store answers may be as old as the question: who joins later is told of no more.
       waiting.startedAt = this.clock.monotonic();
       try {
-        // Something old may still be good enough where loading fails; something fresh is to be replaced early.
-        const isFresh = held !== undefined && this.clock.monotonic() < held.softExpiry;
+        // Something old may still be good enough where loading fails; something fresh is to be replaced early. What is
+        // doubtful the store tells apart by itself, and from another server's clock.
+        const isFresh =
+          held !== undefined && !held.isDoubtful && this.clock.monotonic() < held.softExpiry;
         const bears = urgency === 'behind' || urgency === 'waited for';
         answer = await remote.lease(id, isFresh ? held : undefined, bears, keep);
       } catch (error) {

@@ -36,7 +36,7 @@ export class Freshness {
   ): boolean {
     const staleForMs = accepted(context, state) ?? state.staleForMs;
     if (now < record.softExpiry && staleForMs >= 0 && record.extras === undefined) return true;
-    return this.servable(record, staleForMs, now);
+    return !record.isDoubtful && this.servable(record, staleForMs, now);
   }
 
   /** `held`: what a store has, where the entry is kept there. */
@@ -50,13 +50,16 @@ export class Freshness {
     const record = held ?? state.table.get(id);
     if (record === undefined) return undefined;
     // Nobody knows whether such a copy is current: it is for who would have something stale rather than an error.
-    const isUnknown = !held && now >= state.usableUntil;
+    const isUnheard = !held && now >= state.usableUntil;
+    const isUnknown = isUnheard || record.isDoubtful;
     if (isUnknown && state.staleOnErrorMs <= state.staleForMs) return undefined;
     // What the store says is not there is not there.
-    if (isUnknown && held === undefined) return undefined;
+    if (isUnheard && held === undefined) return undefined;
     // Who accepts something stale in ordinary times accepts in trouble what everybody does.
     const asked = accepted(context, state) ?? state.staleOnErrorMs;
     const staleForMs = asked > 0 ? Math.max(asked, state.staleOnErrorMs) : asked;
+    // However new it is, it may be old, as what is stale; and what is absent there may have been created since.
+    if (record.isDoubtful && (staleForMs <= 0 || record.absent)) return undefined;
     return this.servable(record, staleForMs, now) ? record : undefined;
   }
 

@@ -30,6 +30,12 @@ export interface StoredEntry {
   readonly version: Comparable | undefined;
   /** Where the store has a log: when its tags were invalidated last. The store keeps it as it is. */
   readonly generations?: Generations;
+  /**
+   * The store may have lost what was said about it: it has failed over since it was stored, or has been started from what
+   * it had written down. It is loaded again, once for all processes, and serves only who would have something stale
+   * rather than an error. Told by what reads; nothing comes to be stored with it.
+   */
+  readonly isDoubtful?: boolean;
 }
 
 /** The right to store one entry: granted to one at a time, and gone as soon as anybody else changes the entry. */
@@ -55,6 +61,7 @@ export interface LeaseTerms {
   readonly newerThan: number;
 }
 
+/** What is doubtful is neither fresh nor stale here: it is answered at most where loading has failed. */
 export type LeaseAnswer =
   /** Load it. Who has something good enough may be served with it meanwhile. */
   | { readonly outcome: 'granted'; readonly lease: Lease; readonly stale: StoredEntry | undefined }
@@ -89,8 +96,13 @@ export type LeaseAnswer =
  */
 export type FillOutcome = 'stored' | 'voided' | 'older version';
 
-/** Whether it can be used now; where it cannot, why, and what to do about it. */
-export type CheckOutcome = 'ready' | 'out of reach' | { readonly outOfReach: string };
+/**
+ * Whether it can be used now; where it cannot, why, and what to do about it. `mayLose`: it can, and what it acknowledges
+ * may be lost all the same, how, and what to do about that: contracts that prefer an error to a stale answer cannot be
+ * kept there. Both say so in the form `'what. Fix: what to do'`.
+ */
+export type CheckOutcome =
+  'ready' | 'out of reach' | { readonly outOfReach: string } | { readonly mayLose: string };
 
 /**
  * What is there of one entry of several; a promise where the part of the store that was asked has sent it on to another

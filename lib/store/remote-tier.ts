@@ -89,12 +89,13 @@ export class RemoteTier {
     const { turn } = this;
     try {
       const stored = await this.store.find(this.name(id));
-      const isCurrent = stored !== undefined && this.isCurrent(stored);
+      // Of what is doubtful nobody knows, nor of its tags.
+      const isCurrent = stored !== undefined && (stored.isDoubtful || this.isCurrent(stored));
       const record =
         isCurrent === true || (isCurrent !== false && (await isCurrent))
-          ? this.recordOf(id, stored, this.onUnreadable)
+          ? this.recordOf(id, stored!, this.onUnreadable)
           : undefined;
-      if (this.looks.end(id, look) && record !== undefined) keep(record);
+      if (this.looks.end(id, look) && record?.isDoubtful === false) keep(record);
       return record;
     } finally {
       this.looks.end(id, look);
@@ -147,7 +148,9 @@ export class RemoteTier {
       }
       case 'cooling': {
         const { stale } = answer;
-        const isGood = (await this.isCurrent(stale)) && this.recordOf(id, stale) !== undefined;
+        const isGood =
+          (stale.isDoubtful || (await this.isCurrent(stale))) &&
+          this.recordOf(id, stale) !== undefined;
         return isGood ? { outcome: 'cooling' } : this.replacing(id, stale, newerThan, bears);
       }
       case 'granted':

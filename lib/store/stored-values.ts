@@ -1,6 +1,6 @@
 import type { Policy, ReadThroughPolicy } from '../contract/policy.js';
 import { decode, encode, type Reader } from '../entry/codec.js';
-import { CacheRecord } from '../entry/record.js';
+import { CacheRecord, type RecordExtras } from '../entry/record.js';
 import type { Generations, StoredEntry } from './cache-store.js';
 
 /** Of one value, encoded. */
@@ -57,17 +57,26 @@ export class StoredValues {
       return undefined;
     }
     const { bytes } = sealed;
-    const { version } = stored;
-    const tags = stored.generations?.tags.map(([tag]) => tag) ?? [];
     return new CacheRecord(
       sealed.value,
       sealed.handOut,
       Math.floor(stored.loadedAt + ahead),
       Math.floor(stored.softExpiry + ahead),
       stored.loadMs,
-      version === undefined && bytes === 0 && tags.length === 0
-        ? undefined
-        : { bytes, tags, taggedAt, version },
+      extrasOf(stored, bytes, taggedAt),
     );
   }
+}
+
+/** Most need none. */
+function extrasOf(
+  { version, generations, isDoubtful = false }: StoredEntry,
+  bytes: number,
+  taggedAt: number,
+): RecordExtras | undefined {
+  const tags = generations?.tags.map(([tag]) => tag) ?? [];
+  if (version === undefined && bytes === 0 && tags.length === 0 && !isDoubtful) return undefined;
+  const extras = { bytes, tags, taggedAt, version };
+  // Of its tags is known only that this process has not invalidated them.
+  return isDoubtful ? { ...extras, taggedAt: 0, isDoubtful } : extras;
 }

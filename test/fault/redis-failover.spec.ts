@@ -1,21 +1,21 @@
 import { Redis } from 'ioredis';
+import type { Row } from './apps/sharing.js';
 import { EntryKeys } from '../../lib/store/redis/entry-keys.js';
 import { PATIENCE_MS, until } from '../support/fault-child.js';
 import { startFleetAt, WELL, type Fleet, type Member } from '../support/fault-fleet.js';
 import { micros, staleReads, type Write } from '../support/fault-history.js';
 import { hasRedis } from '../support/redis-binaries.js';
 import { startCluster, type TestCluster } from '../support/redis-cluster.js';
-import type { TestRedis } from '../support/redis-server.js';
+import { startPair } from '../support/redis-pair.js';
+import { startRedis } from '../support/redis-server.js';
 import { startSentinels, type TestSentinels } from '../support/redis-sentinels.js';
 
 const PROCESSES = 3;
 const READERS = 6;
 /** As many as make it likely that each of three nodes has some. */
 const KEYS = 15;
-/** What a primary has acknowledged so shortly before it was killed, its replica may not have. */
-const NOT_REPLICATED_US = 100_000;
 
-/** What was acknowledged then may be known to a server only that is no primary any longer. Microseconds. */
+/** What was acknowledged then may be known to a server only that was no primary any longer. Microseconds. */
 interface Unsafe {
   readonly from: number;
   readonly to: number;
@@ -26,7 +26,7 @@ const ROUNDS = 20;
 
 const keysNamed = (name: string) => Array.from({ length: KEYS }, (_, index) => `${name}-${index}`);
 const start = (fleet: Fleet) =>
-  Promise.all(Array.from({ length: PROCESSES }, () => fleet.start({ delays: 3 })));
+  Promise.all(Array.from({ length: PROCESSES }, () => fleet.start({ delays: 3, mayLose: true })));
 
 /** They read and write while something happens, and some time before and after. */
 async function during(
@@ -83,12 +83,6 @@ async function haveChanged(fleet: Fleet, keys: readonly string[]): Promise<void>
   }
 }
 
-async function killed(victim: TestRedis): Promise<Unsafe> {
-  const from = micros() - NOT_REPLICATED_US;
-  await victim.kill();
-  return { from, to: micros() + NOT_REPLICATED_US };
-}
-
 /** Whether what one has loaded is what all others get. */
 async function shared(members: readonly Member[], key: string): Promise<boolean> {
   const rows = [];
@@ -127,15 +121,15 @@ async function shared(members: readonly Member[], key: string): Promise<boolean>
   );
 
   it(
-    'nor while a node is killed and its replica takes its place, but for what only that node knew',
+    'nor while a node is killed and its replica takes its place, which may lack the last of what that node has acknowledged',
     async () => {
       const found = await during(fleet, keysNamed('killed'), async () => {
         const [victim] = cluster.primaries();
-        const unsafe = await killed(victim!);
+        await victim!.kill();
         await cluster.settled(cluster.nodes.filter((node) => node.isUp()));
         await victim!.restart();
         await cluster.settled();
-        return unsafe;
+        return undefined;
       });
       expect(found).toMatchObject({ stale: [], errors: [], stuck: [] });
       expect(Math.min(found.reads, found.acknowledged, found.pending)).toBeGreaterThan(0);
@@ -198,7 +192,7 @@ async function shared(members: readonly Member[], key: string): Promise<boolean>
   });
 
   it(
-    'never read what was invalidated before they asked, while it hands over to its replica, but for what was told to both',
+    'never read what was invalidated before they asked, while it hands over to its replica, but for what the old primary acknowledges after the new one took over',
     async () => {
       const found = await during(fleet, keysNamed('handed over'), async () => {
         const from = micros();
@@ -212,18 +206,88 @@ async function shared(members: readonly Member[], key: string): Promise<boolean>
   );
 
   it(
-    'nor while it is killed and its replica takes its place, but for what only it knew',
+    'nor while it is killed and its replica takes its place, which may lack the last of what it has acknowledged',
     async () => {
       const found = await during(fleet, keysNamed('killed'), async () => {
         const victim = watched.primary();
-        const unsafe = await killed(victim);
+        await victim.kill();
         await watched.anotherPrimary(victim);
         await victim.restart();
         await watched.settled();
-        return unsafe;
+        return undefined;
       });
       expect(found).toMatchObject({ stale: [], errors: [], stuck: [] });
       expect(Math.min(found.reads, found.acknowledged, found.pending)).toBeGreaterThan(0);
+    },
+    2 * PATIENCE_MS,
+  );
+});
+
+/** What becomes of a Redis that had acknowledged an invalidation, so that nobody has it any longer. */
+const LOSSES = {
+  'fails over to a replica that has missed an invalidation': async () => {
+    const pair = (await startPair())!;
+    return {
+      url: pair.url,
+      // The entry is there as well as here.
+      keep: () => pair.inStep(),
+      lose: () => pair.loseTheRest(),
+      comeBack: () => pair.failOver(),
+      primary: () => pair.primary(),
+      stop: () => pair.stop(),
+    };
+  },
+  'is started from a file that is older than an invalidation': async () => {
+    const server = (await startRedis())!;
+    return {
+      url: server.url,
+      keep: async () => void server.cli('SAVE'),
+      lose: () => undefined,
+      comeBack: async () => {
+        await server.kill();
+        await server.restart();
+      },
+      primary: () => server,
+      stop: () => server.stop(),
+    };
+  },
+};
+
+(hasRedis() ? describe : describe.skip)('processes whose Redis', () => {
+  const record = new EntryKeys('shop').record({ entity: 'row', id: 'lost' });
+
+  it.each(Object.entries(LOSSES))(
+    '%s never read the old value, and load it once among them all',
+    async (_what, open) => {
+      const redis = await open();
+      const fleet = await startFleetAt({ url: redis.url });
+      try {
+        const members = await Promise.all(
+          Array.from({ length: PROCESSES }, () => fleet.start({ mayLose: true, loadMs: 50 })),
+        );
+        const [one] = members;
+        const { version: old } = await one!.read('lost');
+        await until('it is stored', () => redis.primary().cli('EXISTS', record) === '1');
+        await redis.keep();
+        redis.lose();
+        const { version, outcome } = await one!.change('lost');
+        expect([outcome, version]).toEqual(['acknowledged', old + 1]);
+        expect(redis.primary().cli('EXISTS', record)).toBe('0');
+        await redis.comeBack();
+        // What was lost is the invalidation, not the entry.
+        expect(redis.primary().cli('EXISTS', record)).toBe('1');
+        await until('all of them use it again', () => shared(members, `probe-${Date.now()}`));
+        const loads = fleet.loadsOf('lost');
+        const crowds = await Promise.all(members.map((member) => member.crowd('lost', READERS)));
+        const rows = [...new Set(crowds.flat())].map((row) => JSON.parse(row) as Row);
+        expect(rows).toMatchObject([{ version }]);
+        expect(fleet.loadsOf('lost')).toBe(loads + 1);
+        for (const member of members) expect(await member.peek('lost')).toBe(version);
+        expect(await fleet.end()).toEqual(Array(PROCESSES).fill(WELL));
+      } finally {
+        await fleet.remove();
+        await redis.stop();
+      }
     },
     2 * PATIENCE_MS,
   );

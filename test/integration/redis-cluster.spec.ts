@@ -158,9 +158,11 @@ const Users = entity<{ id: string }>('user', {
     // The record has gone there, and the lease would have to.
     from.cli('MIGRATE', '127.0.0.1', `${to.port}`, keyOf(id!), '0', '5000');
     const asked = await cluster.counted(async () => {
-      expect(await store.read(user(id!))).toMatchObject({ payload: Buffer.from(id!) });
+      // What the new node has not been told to forget it may not have heard of.
+      const doubtful = { payload: Buffer.from(id!), isDoubtful: true };
+      expect(await store.read(user(id!))).toMatchObject(doubtful);
       const all = await readAll(store, IDS.map(user));
-      expect(all[0]).toMatchObject({ payload: Buffer.from(id!) });
+      expect(all[0]).toMatchObject(doubtful);
     });
     expect(asked('ASK')).toBeGreaterThan(0);
     const apart = await cluster.counted(async () => {
@@ -174,6 +176,7 @@ const Users = entity<{ id: string }>('user', {
       await store.invalidate(user(id!));
       expect(await readAll(store, IDS.map(user))).toEqual(IDS.map(() => undefined));
       await put(store, id!);
+      expect((await store.read(user(id!)))!.isDoubtful).toBeUndefined();
     });
     expect(moved('MOVED')).toBeGreaterThan(0);
     await eventually(() => store.placeOf(user(id!)) === `127.0.0.1:${to.port}`);
@@ -194,6 +197,27 @@ const Users = entity<{ id: string }>('user', {
       message: expect.stringMatching(/refused GETRANGE \(NOPERM.*\+cluster\|slots/),
     });
     expect(modest!.cli('KEYS', `${namespace}:*`)).toBe('');
+  });
+
+  it('says which of its primaries may lose what they have acknowledged', async () => {
+    const primaries = cluster.primaries();
+    const configure = (node: TestRedis, replicas: string) =>
+      node.cli('CONFIG', 'SET', 'min-replicas-to-write', replicas);
+    const losing = async () => {
+      const outcome = await open().check();
+      if (outcome === 'ready') return [];
+      const { mayLose } = outcome as { mayLose: string };
+      return primaries.filter(({ port }) => mayLose.includes(`127.0.0.1:${port}`));
+    };
+    try {
+      expect(await losing()).toEqual(primaries);
+      for (const node of primaries.slice(1)) configure(node, '1');
+      expect(await losing()).toEqual(primaries.slice(0, 1));
+      configure(primaries[0]!, '1');
+      expect(await losing()).toEqual([]);
+    } finally {
+      for (const node of primaries) configure(node, '0');
+    }
   });
 
   it('needs no more rights than it asks for', async () => {

@@ -6,13 +6,13 @@ import type { RedisSource } from '../../lib/connection/redis-source.js';
 import { RedisStore } from '../../lib/store/redis/redis-store.js';
 
 /** What an application is told that starts without. */
-async function told(source: RedisSource): Promise<string> {
+async function told(source: RedisSource): Promise<unknown> {
   const store = new RedisStore({ ...source, namespace: 'shop' });
   const outcome = await store.check();
   // Nothing else is told of the second attempt.
   expect(await store.check()).toEqual(outcome);
   await store.close();
-  return typeof outcome === 'string' ? outcome : outcome.outOfReach;
+  return typeof outcome === 'object' && 'outOfReach' in outcome ? outcome.outOfReach : outcome;
 }
 
 describe('a check of a Redis that is out of reach', () => {

@@ -38,7 +38,9 @@ afterAll(async () => {
     const all = [store, other, lock];
     try {
       for (const one of [store, other]) {
-        expect(await one.check()).toBe('ready');
+        expect(await one.check()).toMatchObject({
+          mayLose: expect.stringContaining(`127.0.0.1:${watched.primary().port} goes on`),
+        });
         await until('it can be woken', () => one['waiters'].channel !== undefined);
       }
       await lock.run('a', () => undefined);

@@ -751,13 +751,15 @@ export const loadedUnder: Generations = { epoch: 'a', family: 1, tags: [['tea', 
 export class OwnStore extends CacheStore {
   override readonly log = new OwnLog();
   override async check(): Promise<CheckOutcome> {
+    if (this.now() > 0) return { mayLose: 'it forgets. Fix: remind it.' };
     return { outOfReach: 'it sleeps. Fix: wake it.' };
   }
   now(): number {
     return 0;
   }
   async read({ entity, id }: EntryName): Promise<StoredEntry | undefined> {
-    return query<StoredEntry | undefined>();
+    const stored = await query<StoredEntry | undefined>();
+    return stored && { ...stored, isDoubtful: true };
   }
   async lease(entry: EntryName, { leaseMs }: LeaseTerms): Promise<LeaseAnswer> {
     const lease: Lease = { entry, token: 'a', grantedAt: leaseMs };

@@ -1,8 +1,3 @@
--- What this server calls its history: another one where it was a replica until now, or has started anew.
-local function history_of_server()
-  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
-end
-
 -- What was heard of the log until now is worth nothing.
 local function begin_epoch(state_key, messages_key, candidate)
   redis.call('DEL', state_key, messages_key)

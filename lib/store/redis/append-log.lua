@@ -17,6 +17,7 @@
 -- Returns {1, now, epoch, seq}  added, and where the log ends with it
 
 -- include _time
+-- include _history
 -- include _epoch
 -- include _tag
 -- include _append

@@ -18,6 +18,7 @@
 -- Returns {removed, listening}  done
 
 -- include _time
+-- include _history
 -- include _epoch
 -- include _append
 -- include _void

@@ -23,7 +23,7 @@
 local floor, floor_ms = ARGV[1], tonumber(ARGV[2])
 local stays = false
 if floor ~= '' then
-  local kept = header_of(redis.call('GETRANGE', KEYS[1], 0, 35))
+  local kept = header_of(redis.call('GETRANGE', KEYS[1], 0, 43))
   stays = kept and not is_below(kept.version, version_of(floor))
   local last = redis.call('GET', KEYS[3])
   if last then

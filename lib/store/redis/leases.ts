@@ -1,9 +1,10 @@
 import { LuaScript } from '../../connection/lua-script.js';
 import { newToken } from '../../coordination/redis/lock-commands.js';
-import type { EntryName, LeaseAnswer, LeaseTerms, StoredEntry } from '../cache-store.js';
+import type { EntryName, Lease, LeaseAnswer, LeaseTerms, StoredEntry } from '../cache-store.js';
 import type { EntryKeys } from './entry-keys.js';
 import type { StoreCommands } from './store-commands.js';
-import { LostAnswerError, ReplicaError } from './store-node.js';
+import { LostAnswerError, ReplicaError, type Found } from './store-node.js';
+import { judged } from './stored-record.js';
 import type { Waiter, Waiters } from './waiters.js';
 
 const LEASE = new LuaScript('lease', import.meta.url);
@@ -16,11 +17,17 @@ const MOST_MS = 1e13;
 
 /** What the script answers, by its codes. */
 type Answer =
-  | [code: 0, micros: number, record: Buffer]
-  | [code: 1, micros: number, stale: Buffer]
-  | [code: 2, micros: number, stale: Buffer, remainingMs: number]
-  | [code: 3, micros: number, record: Buffer, remainingMs: number]
+  | [code: 0, micros: number, history: Buffer, record: Buffer]
+  | [code: 1, micros: number, history: Buffer, stale: Buffer]
+  | [code: 2, micros: number, history: Buffer, stale: Buffer, remainingMs: number]
+  | [code: 3, micros: number, history: Buffer, record: Buffer, remainingMs: number]
   | [code: 4, micros: number];
+
+/** A lease of this store. */
+export interface RedisLease extends Lease {
+  /** In which history of its server it was granted: what is stored under it says so. */
+  readonly history: Buffer;
+}
 
 /** As scripts want a duration: a record or a lease without one does not exist. */
 export function wholeMs(ms: number): number {
@@ -34,7 +41,7 @@ export class Leases {
     private readonly keys: EntryKeys,
     private readonly waiters: Waiters,
     /** Nothing for what is no entry. */
-    private readonly decode: (record: Buffer, entry: EntryName) => StoredEntry | undefined,
+    private readonly decode: (record: Found, entry: EntryName) => StoredEntry | undefined,
   ) {}
 
   async ask(entry: EntryName, terms: LeaseTerms): Promise<LeaseAnswer> {
@@ -77,7 +84,7 @@ export class Leases {
     token: string,
     previous: string,
   ): Promise<LeaseAnswer> {
-    const [code, micros, record = Buffer.alloc(0), forMs = 0] = await this.commands.run<Answer>(
+    const answer = await this.commands.run<Answer>(
       LEASE,
       [this.keys.record(entry), this.keys.lease(entry)],
       [
@@ -90,18 +97,15 @@ export class Leases {
         this.waiters.channel ?? '',
       ],
     );
-    const stored = record.length === 0 ? undefined : this.decode(record, entry);
-    switch (code) {
-      case 1:
-        return {
-          outcome: 'granted',
-          lease: { entry, token, grantedAt: micros / 1_000 },
-          stale: stored,
-        };
-      case 2:
-        return { outcome: 'held', forMs, stale: stored, woken: waiter.woken, leave: waiter.leave };
-      case 4:
-        return { outcome: 'refused' };
+    if (answer[0] === 4) return { outcome: 'refused' };
+    const [code, micros, history, record, forMs = 0] = answer;
+    const stored = record.length === 0 ? undefined : this.decode(judged(record, history), entry);
+    if (code === 1) {
+      const lease: RedisLease = { entry, token, grantedAt: micros / 1_000, history };
+      return { outcome: 'granted', lease, stale: stored };
+    }
+    if (code === 2) {
+      return { outcome: 'held', forMs, stale: stored, woken: waiter.woken, leave: waiter.leave };
     }
     if (stored === undefined) {
       // The script does not look at all of it: what nobody can read is replaced.

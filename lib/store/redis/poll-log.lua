@@ -15,6 +15,7 @@
 -- Returns {1, now, epoch, seq, missed}  the end
 
 -- include _time
+-- include _history
 -- include _epoch
 
 local epoch = epoch_of(KEYS[1], KEYS[2], ARGV[3])

@@ -14,6 +14,7 @@
 -- Returns {1, now, epoch, seq, {generation, …}}  where the log ends, and of each tag
 
 -- include _time
+-- include _history
 -- include _epoch
 -- include _tag
 

@@ -21,12 +21,14 @@ import {
 } from '../cache-store.js';
 import { refusal } from '../refusal.js';
 import { checkCapabilities } from './capabilities.js';
+import { lossOf } from './durability.js';
 import { EntryKeys } from './entry-keys.js';
-import { Leases, wholeMs } from './leases.js';
+import { Leases, wholeMs, type RedisLease } from './leases.js';
 import { RedisLog } from './redis-log.js';
+import { NO_HISTORY } from './server-history.js';
 import { ServerTime } from './server-time.js';
 import { StoreCommands } from './store-commands.js';
-import { StoreNode } from './store-node.js';
+import { StoreNode, type Found } from './store-node.js';
 import { decodeRecord, encodeRecord, encodeVersion, MOST_RECORD_BYTES } from './stored-record.js';
 import { codeOf } from './version-code.js';
 import { Waiters } from './waiters.js';
@@ -122,7 +124,8 @@ export class RedisStore extends CacheStore {
   /**
    * Whether this Redis can do what is needed, and this user may.
    *
-   * @returns why it gives no answer, if that is borne; it is checked again with the first connection then
+   * @returns why it gives no answer, if that is borne; it is checked again with the first connection then. Or how it may
+   *   lose what it acknowledges
    * @throws {CacheRedisError} CACHE_REDIS_TOO_OLD, CACHE_REDIS_NOT_ALLOWED, CACHE_REDIS_REFUSED
    * @throws {NoAnswerError} if it is out of reach, and that is not borne
    */
@@ -130,6 +133,8 @@ export class RedisStore extends CacheStore {
     let outcome: CheckOutcome = 'ready';
     try {
       await this.checkNow();
+      const mayLose = await lossOf(this.nodes);
+      if (mayLose !== undefined) outcome = { mayLose };
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
       const { problem, fix } = reasonOf(error);
@@ -186,7 +191,7 @@ export class RedisStore extends CacheStore {
 
   override async fill(lease: Lease, stored: StoredEntry, keepMs: number): Promise<FillOutcome> {
     const { entry, token } = lease;
-    const record = encodeRecord(stored);
+    const record = encodeRecord(stored, historyOf(lease));
     if (record === undefined) {
       await this.fail(lease, 0);
       throw refusal(
@@ -204,14 +209,14 @@ export class RedisStore extends CacheStore {
     await this.commands.run(FAIL, [this.keys.lease(entry)], [token, wholeMs(coolDownMs)]);
   }
 
-  override async claim(entry: EntryName, leaseMs: number): Promise<Lease> {
+  override async claim(entry: EntryName, leaseMs: number): Promise<RedisLease> {
     const token = newToken();
-    const [, micros] = await this.commands.run(
+    const [, micros, history] = await this.commands.run<[code: 1, micros: number, history: Buffer]>(
       CLAIM,
       [this.keys.lease(entry)],
       [token, Math.max(1, wholeMs(leaseMs))],
     );
-    return { entry, token, grantedAt: micros / 1_000 };
+    return { entry, token, grantedAt: micros / 1_000, history };
   }
 
   override async invalidate(
@@ -227,9 +232,9 @@ export class RedisStore extends CacheStore {
     await this.commands.close();
   }
 
-  private decoded(record: Buffer | null, entry: EntryName): StoredEntry | undefined {
-    if (record === null) return undefined;
-    const stored = decodeRecord(record);
+  private decoded(found: Found, entry: EntryName): StoredEntry | undefined {
+    if (found === null) return undefined;
+    const stored = decodeRecord(found);
     if (stored === undefined) this.onUnreadable(entry);
     return stored;
   }
@@ -237,4 +242,9 @@ export class RedisStore extends CacheStore {
   private all(entry: EntryName): [record: string, lease: string, floor: string] {
     return [this.keys.record(entry), this.keys.lease(entry), this.keys.floor(entry)];
   }
+}
+
+/** One of this store has it; who makes up another has no right that any server has granted. */
+function historyOf(lease: Lease & Partial<RedisLease>): Buffer {
+  return lease.history ?? NO_HISTORY;
 }

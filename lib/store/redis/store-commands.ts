@@ -1,12 +1,11 @@
 import type { LuaScript } from '../../connection/lua-script.js';
 import type { RedisNodes } from '../../connection/redis-nodes.js';
 import { CacheRedisError, NoAnswerError, RedirectedError } from '../../connection/redis.error.js';
-import type { StoreNode } from './store-node.js';
+import type { Found, StoreNode } from './store-node.js';
 
 /** A command that names more keys makes others wait for too long. */
 const MOST_KEYS = 500;
 
-type Found = Buffer | null;
 /** A promise where the node that was asked has not told: another one may, or nobody does. */
 type Answer = Found | Promise<Found>;
 

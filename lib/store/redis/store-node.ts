@@ -6,7 +6,9 @@ import type { RedisNode } from '../../connection/redis-nodes.js';
 import { isReply, meaningOf, NoAnswerError } from '../../connection/redis.error.js';
 import type { Clock } from '../../time/clock.js';
 import { isRefusal, refusal } from '../refusal.js';
+import { ServerHistory } from './server-history.js';
 import { ServerTime } from './server-time.js';
+import { judged, type DoubtfulRecord } from './stored-record.js';
 
 /** What a Redis that hangs may keep waiting; more is refused at once. */
 const MOST_IN_FLIGHT = 10_000;
@@ -18,6 +20,9 @@ const LEFT_WITHIN_MS = 500;
 
 /** What stands for a key that holds no string: something else has written it. */
 const NO_RECORD = Buffer.alloc(0);
+
+/** What a server has under a key. */
+export type Found = Buffer | DoubtfulRecord | null;
 
 /** It was sent, and the connection has ended before the answer: it may have been done, or may be yet. */
 export class LostAnswerError extends NoAnswerError {}
@@ -31,6 +36,7 @@ export class ReplicaError extends NoAnswerError {}
  */
 export class StoreNode implements RedisNode {
   readonly time: ServerTime;
+  private readonly history: ServerHistory;
   private inFlight = 0;
   /** It has said nothing since, although it was asked. */
   private owesSince = 0;
@@ -47,23 +53,31 @@ export class StoreNode implements RedisNode {
   ) {
     const time = new ServerTime(clock);
     this.time = time;
-    // Sent before anything else, so that the time is known when anything else is answered.
+    const history = new ServerHistory(clock);
+    this.history = history;
+    // Sent before anything else, so that both are known when anything else is answered.
     connection.onReady(() => {
       time.forget();
+      history.forget();
       this.isLeftUntil = -Infinity;
       this.askTime();
+      this.askHistory();
       for (const settle of this.waiting) settle(true);
     });
   }
 
   /** Of keys that this server has, all of them. */
-  read(keys: readonly string[], asking = false): Promise<(Buffer | null)[]> {
+  read(keys: readonly string[], asking = false): Promise<Found[]> {
     this.keepTime();
+    this.keepHistory();
     return this.send('read', async (client) => {
       if (asking) this.connection.ask();
-      if (keys.length > 1) return client.mgetBuffer([...keys]);
+      if (keys.length > 1) {
+        const all = await client.mgetBuffer([...keys]);
+        return all.map((record) => this.judged(record));
+      }
       try {
-        return [await client.getBuffer(keys[0]!)];
+        return [this.judged(await client.getBuffer(keys[0]!))];
       } catch (error) {
         // Of several it would tell that there is nothing.
         if (isNoString(error)) return [NO_RECORD];
@@ -73,13 +87,14 @@ export class StoreNode implements RedisNode {
   }
 
   /** Of keys that this node of a cluster has, as far as is known: for each what is there, or why it does not tell. */
-  readEach(keys: readonly string[]): Promise<(Buffer | null | Error)[]> {
+  readEach(keys: readonly string[]): Promise<(Found | Error)[]> {
     this.keepTime();
+    this.keepHistory();
     return this.send('read', async (client) => {
       // They go out in one piece all the same; a pipeline of the client takes nearly twice as long.
       const answers = await Promise.allSettled(keys.map((key) => client.getBuffer(key)));
       return answers.map((answer) => {
-        if (answer.status === 'fulfilled') return answer.value;
+        if (answer.status === 'fulfilled') return this.judged(answer.value);
         if (isNoString(answer.reason)) return NO_RECORD;
         const failure = this.failed(answer.reason, 'read');
         // What has ended before it told is over for all of them.
@@ -196,6 +211,24 @@ export class StoreNode implements RedisNode {
       })
       // The next answer tells it; or this user may not ask, which whoever checks the rights is told.
       .catch(() => undefined);
+  }
+
+  /** By what this server has said last, which was asked before this was read. */
+  private judged(record: Buffer | null): Found {
+    return record === null ? null : judged(record, this.history);
+  }
+
+  private keepHistory(): void {
+    if (this.history.isOld && isConnected(this.connection.client)) this.askHistory();
+  }
+
+  private askHistory(): void {
+    this.history.asked();
+    this.connection.client
+      .info('replication')
+      .then((info) => this.history.learn(info))
+      // As above; nothing is known then, and so all is doubtful.
+      .catch(() => this.history.forget());
   }
 }
 

@@ -4,6 +4,7 @@ import {
   encodeGenerations,
   MOST_GENERATIONS_BYTES,
 } from './stored-generations.js';
+import { isOther, ServerHistory } from './server-history.js';
 import { codeOf, versionOf, type VersionCode } from './version-code.js';
 
 /**
@@ -18,13 +19,15 @@ import { codeOf, versionOf, type VersionCode } from './version-code.js';
  * | 8–15  | loadedAt, double                                                          |
  * | 16–23 | softExpiry, double                                                        |
  * | 24–35 | code of the version, in three parts, the most significant first           |
- * | 36–   | where the flag says so: length of what follows, 4 bytes; the generations  |
+ * | 36–43 | history of the server that granted the lease, the begin of master_replid  |
+ * | 44–   | where the flag says so: length of what follows, 4 bytes; the generations  |
  * | then  | payload                                                                   |
  *
  * A change of it needs a new {@link PROTOCOL}. The scripts know it too. They compare versions part by part, because
  * numbers are exact up to 2^53 there, and texts are compared as the locale wants.
  */
-const HEADER_BYTES = 36;
+const HISTORY_AT = 36;
+const HEADER_BYTES = 44;
 const MAGIC = 0xc1;
 
 /** Part of what keys begin with, so that two releases that write differently do not read each other's records. */
@@ -46,7 +49,7 @@ const LAST_MS = 8.64e15;
 const MOST_LOAD_MS = 2 ** 32 - 1;
 
 /** Nothing if it would be too long. Times before 1970 count as 1970. */
-export function encodeRecord(stored: StoredEntry): Buffer | undefined {
+export function encodeRecord(stored: StoredEntry, history: Buffer): Buffer | undefined {
   const { payload, version, generations } = stored;
   const tagged = generations && encodeGenerations(generations);
   if (tagged !== undefined && tagged.length > MOST_GENERATIONS_BYTES) return undefined;
@@ -64,6 +67,7 @@ export function encodeRecord(stored: StoredEntry): Buffer | undefined {
   record.writeDoubleLE(within(LAST_MS, stored.loadedAt), 8);
   record.writeDoubleLE(within(LAST_MS, stored.softExpiry), 16);
   encodeVersion(codeOf(version)).copy(record, 24);
+  history.copy(record, HISTORY_AT);
   if (tagged !== undefined) {
     record.writeUInt32LE(tagged.length, HEADER_BYTES);
     record.set(tagged, HEADER_BYTES + LENGTH_BYTES);
@@ -73,7 +77,13 @@ export function encodeRecord(stored: StoredEntry): Buffer | undefined {
 }
 
 /** Nothing if it is none of ours, whatever it is. */
-export function decodeRecord(record: Buffer): StoredEntry | undefined {
+export function decodeRecord(found: Buffer | DoubtfulRecord): StoredEntry | undefined {
+  if (!(found instanceof DoubtfulRecord)) return decodeBytes(found);
+  const stored = decodeBytes(found.bytes);
+  return stored && { ...stored, isDoubtful: true };
+}
+
+function decodeBytes(record: Buffer): StoredEntry | undefined {
   const { length } = record;
   if (length < HEADER_BYTES || length > MOST_RECORD_BYTES || record[0] !== MAGIC) {
     return undefined;
@@ -109,6 +119,20 @@ function taggedIn(
   if (end > record.length || end - begin > MOST_GENERATIONS_BYTES) return undefined;
   const generations = decodeGenerations(record.subarray(begin, end));
   return generations && { generations, end };
+}
+
+/** A record of another history than that of its server: it may have been invalidated, and that be lost. */
+export class DoubtfulRecord {
+  constructor(readonly bytes: Buffer) {}
+}
+
+/** Nearly all are of the history of their server, and stay as they are. */
+export function judged(record: Buffer, history: ServerHistory | Buffer): Buffer | DoubtfulRecord {
+  const isDoubtful =
+    history instanceof ServerHistory
+      ? history.isOther(record, HISTORY_AT)
+      : isOther(record, HISTORY_AT, history);
+  return isDoubtful ? new DoubtfulRecord(record) : record;
 }
 
 /** As records and scripts have it. */

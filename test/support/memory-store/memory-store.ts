@@ -25,6 +25,11 @@ export class MemoryStore extends CacheStore {
     super();
   }
 
+  /** Others have taken its place: they have its entries, and may lack the end of what was said of them. */
+  failOver(): void {
+    for (const place of this.places.values()) place.failOver();
+  }
+
   override now(): number {
     return this.clock.monotonic();
   }
@@ -41,13 +46,15 @@ export class MemoryStore extends CacheStore {
       stored !== undefined && stored.loadedAt > terms.newerThan && now < stored.softExpiry + ms
         ? copied(stored)
         : undefined;
-    const fresh = goodFor(0);
+    const isDoubtful = stored?.isDoubtful === true;
+    const fresh = isDoubtful ? undefined : goodFor(0);
     if (fresh !== undefined) return Promise.resolve({ outcome: 'fresh', stored: fresh });
-    const stale = goodFor(terms.staleForMs);
+    const stale = isDoubtful ? undefined : goodFor(terms.staleForMs);
     if (holder?.token !== undefined) {
       return Promise.resolve({ outcome: 'held', stale, ...waitingFor(holder, now) });
     }
-    const fallback = holder && goodFor(terms.staleOnErrorMs);
+    const bears = !isDoubtful || terms.staleOnErrorMs > 0;
+    const fallback = holder && bears ? goodFor(terms.staleOnErrorMs) : undefined;
     if (fallback !== undefined) {
       return Promise.resolve({ outcome: 'cooling', forMs: holder!.until - now, stale: fallback });
     }

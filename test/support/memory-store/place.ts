@@ -54,6 +54,13 @@ export class Place {
     this.kept = { entry, until };
   }
 
+  /** What is there may have been invalidated, and a lease been voided. */
+  failOver(): void {
+    if (this.kept !== undefined)
+      this.kept = { ...this.kept, entry: { ...this.kept.entry, isDoubtful: true } };
+    this.hold(undefined);
+  }
+
   remove(): void {
     this.kept = undefined;
   }

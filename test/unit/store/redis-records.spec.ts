@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import type { StoredEntry } from '../../../lib/store/cache-store.js';
+import { NO_HISTORY, ServerHistory } from '../../../lib/store/redis/server-history.js';
 import {
   decodeRecord,
   encodeRecord,
   encodeVersion,
+  judged,
 } from '../../../lib/store/redis/stored-record.js';
 import { codeOf, versionOf } from '../../../lib/store/redis/version-code.js';
 import { holds } from '../../support/property.js';
@@ -31,6 +33,8 @@ const entries = fc.record<StoredEntry>({
   schema: fc.integer({ min: 0, max: 0xffff }),
   version: fc.option(version, { nil: undefined }),
 });
+
+const HISTORY = Buffer.from('0123456789abcdef', 'hex');
 
 const order = <T>(one: T, other: T) => (one < other ? -1 : one > other ? 1 : 0);
 
@@ -86,7 +90,7 @@ describe('a record in Redis', () => {
   it('is read as it was written', () =>
     holds(
       fc.property(entries, (entry) => {
-        const read = decodeRecord(encodeRecord(entry)!)!;
+        const read = decodeRecord(encodeRecord(entry, HISTORY)!)!;
         expect(read.payload && [...read.payload]).toEqual(entry.payload && [...entry.payload]);
         const written = entry.version === 0 ? { ...entry, version: 0 } : entry;
         expect({ ...read, payload: entry.payload }).toEqual({
@@ -103,7 +107,7 @@ describe('a record in Redis', () => {
     (field) => {
       const entry = { payload: Buffer.of(1), loadedAt: 5, softExpiry: 5, loadMs: 5, schema: 0 };
       for (const absurd of [-1, -Infinity, Infinity, 1e300, 0.5]) {
-        const record = encodeRecord({ ...entry, version: undefined, [field]: absurd })!;
+        const record = encodeRecord({ ...entry, version: undefined, [field]: absurd }, HISTORY)!;
         expect(decodeRecord(record)).toBeDefined();
       }
     },
@@ -111,10 +115,12 @@ describe('a record in Redis', () => {
 
   it('is neither written nor read when it is too long', () => {
     const times = { loadedAt: 5, softExpiry: 5, loadMs: 5, schema: 0, version: undefined };
-    const longest = encodeRecord({ ...times, payload: Buffer.alloc(16 * 2 ** 20 - 36) })!;
-    expect(decodeRecord(longest)!.payload).toHaveLength(16 * 2 ** 20 - 36);
+    const longest = encodeRecord({ ...times, payload: Buffer.alloc(16 * 2 ** 20 - 44) }, HISTORY)!;
+    expect(decodeRecord(longest)!.payload).toHaveLength(16 * 2 ** 20 - 44);
     expect(decodeRecord(Buffer.concat([longest, Buffer.of(0)]))).toBeUndefined();
-    expect(encodeRecord({ ...times, payload: Buffer.alloc(16 * 2 ** 20 - 35) })).toBeUndefined();
+    expect(
+      encodeRecord({ ...times, payload: Buffer.alloc(16 * 2 ** 20 - 43) }, HISTORY),
+    ).toBeUndefined();
   });
 
   it('that somebody else has written is an entry or nothing, and never a fault', () => {
@@ -128,7 +134,7 @@ describe('a record in Redis', () => {
     const mutated = fc
       .tuple(entries, fc.array(fc.tuple(fc.nat(99), fc.nat(255)), { maxLength: 4 }), fc.nat(99))
       .map(([entry, changes, cut]) => {
-        const record = encodeRecord(entry)!;
+        const record = encodeRecord(entry, HISTORY)!;
         for (const [at, byte] of changes) record[at % record.length] = byte;
         return cut < 20 ? record.subarray(0, cut * 4) : record;
       });
@@ -145,5 +151,63 @@ describe('a record in Redis', () => {
     return holds(fc.property(fc.oneof(mutated, foreign), check), 100_000).then(() =>
       expect(readable).toBeGreaterThan(10_000),
     );
+  });
+});
+
+describe('a record in Redis, and the history of its server', () => {
+  const clock = { monotonic: () => 0 };
+  const eightBytes = fc
+    .uint8Array({ minLength: 8, maxLength: 8 })
+    .map((bytes) => Buffer.from(bytes));
+  const infoOf = (history: Buffer) =>
+    `# Replication\r\nrole:master\r\nmaster_replid:${history.toString('hex')}${'0'.repeat(24)}\r\nmaster_replid2:0\r\n`;
+  const serverSaying = (info: string) => {
+    const server = new ServerHistory(clock);
+    server.learn(info);
+    return server;
+  };
+  const isDoubtful = (record: Buffer, server: ServerHistory | Buffer) =>
+    decodeRecord(judged(record, server))!.isDoubtful === true;
+
+  it('make it doubtful exactly if they differ, and nothing else of it changes', () =>
+    holds(
+      fc.property(entries, eightBytes, eightBytes, fc.boolean(), (entry, one, two, same) => {
+        const [written, server] = [one, same ? one : two];
+        const record = encodeRecord(entry, written)!;
+        const differs = !written.equals(server) && !server.equals(NO_HISTORY);
+        for (const history of [serverSaying(infoOf(server)), server]) {
+          expect(isDoubtful(record, history)).toBe(differs);
+          const read = decodeRecord(judged(record, history))!;
+          expect({ ...read, isDoubtful: undefined }).toEqual(decodeRecord(record));
+        }
+      }),
+      5_000,
+    ));
+
+  it('make nothing doubtful where the server does not say which one it has', () => {
+    const server = serverSaying('# Replication\r\nrole:master\r\n');
+    const [entry] = fc.sample(entries, 1);
+    for (const history of [HISTORY, NO_HISTORY]) {
+      expect(isDoubtful(encodeRecord(entry!, history)!, server)).toBe(false);
+    }
+  });
+
+  it('make everything doubtful as long as nothing is known of the server', () => {
+    const server = serverSaying(infoOf(HISTORY));
+    const [entry] = fc.sample(entries, 1);
+    const record = encodeRecord(entry!, HISTORY)!;
+    expect(isDoubtful(record, server)).toBe(false);
+    server.forget();
+    expect(isDoubtful(record, server)).toBe(true);
+  });
+
+  it('differ already if one bit does', () => {
+    const [entry] = fc.sample(entries, 1);
+    const record = encodeRecord(entry!, HISTORY)!;
+    for (let bit = 0; bit < 64; bit++) {
+      const other = Buffer.from(HISTORY);
+      other[bit >> 3]! ^= 1 << (bit & 7);
+      expect(isDoubtful(record, serverSaying(infoOf(other)))).toBe(true);
+    }
   });
 });
