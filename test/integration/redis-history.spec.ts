@@ -222,7 +222,7 @@ const TERMS: LeaseTerms = {
       try {
         await put(store);
         const { lease } = await granted(store, OTHER);
-        await store.log.append([USER], 'somebody');
+        await store.log.append({ entries: [USER], tags: [] }, 'somebody', 60_000);
         const { end } = await store.log.poll(undefined);
         demoteAndPromote();
         expect((await store.read(USER))!.isDoubtful).toBeUndefined();
