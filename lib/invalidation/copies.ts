@@ -70,12 +70,17 @@ export class Copies implements TagListener {
     this.invalidate(tags);
   }
 
+  /** What came from the store while it was being told may be what was invalidated. */
   notTold(tag: string): void {
     this.generations.notTold(tag);
+    this.invalidate([tag]);
   }
 
   lost(): void {
-    for (const { remote } of this.states.values()) remote!.shutOut();
+    for (const state of this.states.values()) {
+      state.remote!.shutOut();
+      this.clear(state);
+    }
   }
 
   private invalidate(tags: readonly string[]): void {
