@@ -74,10 +74,11 @@ export class RemoteTier {
     const { turn } = this;
     try {
       const stored = await this.store.find(this.name(id));
+      const taggedAt = this.tags?.now;
       const isCurrent = stored !== undefined && this.isCurrent(stored);
       const record =
         isCurrent === true || (isCurrent !== false && (await isCurrent))
-          ? this.recordOf(id, stored, this.onUnreadable)
+          ? this.recordOf(id, stored, taggedAt, this.onUnreadable)
           : undefined;
       if (this.looks.end(id, look) && record !== undefined) keep(record);
       return record;
@@ -122,17 +123,20 @@ export class RemoteTier {
       staleOnErrorMs: bears ? staleForMs + staleIfErrorMs : 0,
       newerThan,
     });
+    const taggedAt = this.tags?.now;
     switch (answer.outcome) {
       case 'fresh': {
         const { stored } = answer;
-        const record = (await this.isCurrent(stored)) ? this.recordOf(id, stored) : undefined;
+        const isCurrent = await this.isCurrent(stored);
+        const record = isCurrent ? this.recordOf(id, stored, taggedAt) : undefined;
         return record === undefined
           ? this.replacing(id, stored, newerThan, bears)
           : { outcome: 'fresh', record };
       }
       case 'cooling': {
         const { stale } = answer;
-        const isGood = (await this.isCurrent(stale)) && this.recordOf(id, stale) !== undefined;
+        const isGood =
+          (await this.isCurrent(stale)) && this.recordOf(id, stale, taggedAt) !== undefined;
         return isGood ? { outcome: 'cooling' } : this.replacing(id, stale, newerThan, bears);
       }
       case 'granted':
@@ -273,13 +277,15 @@ export class RemoteTier {
     return this.tags === undefined || this.tags.isCurrent(stored);
   }
 
+  /** `taggedAt`: where the tags of this process stood before it was judged; what they say since counts as well. */
   private recordOf(
     id: string,
     stored: StoredEntry,
+    taggedAt = 0,
     onUnreadable?: () => void,
   ): CacheRecord | undefined {
     const ahead = this.clock.monotonic() - this.store.now(this.name(id));
-    return this.values.recordOf(stored, ahead, this.tags?.now ?? 0, onUnreadable);
+    return this.values.recordOf(stored, ahead, taggedAt, onUnreadable);
   }
 
   private toStoreTime(monotonic: number, id: string): number {
