@@ -32,6 +32,7 @@ export class TagGenerations {
   private gaps = 0;
   /** The log goes on without what was heard, and this process has yet to hear where. */
   private isLost = false;
+  private lostAt = -Infinity;
   /** Those that the log does not know to be invalidated yet. */
   private readonly untold = new Set<string>();
   private question: Question | undefined;
@@ -61,11 +62,16 @@ export class TagGenerations {
   /** When asked at that time, or later, nothing was missing. */
   renew(askedAt: number): void {
     this.heardAt = Math.max(this.heardAt, askedAt);
+    // What was lost was an epoch before this one, of which the answer came late.
+    if (askedAt > this.lostAt) this.isLost = false;
   }
 
   /** This process has invalidated them, and the log has said where that stands. */
   told(tags: readonly string[], { epoch, seq }: LogPosition): void {
-    if (epoch !== this.position?.epoch) this.isLost = true;
+    if (epoch !== this.position?.epoch) {
+      this.isLost = true;
+      this.lostAt = this.clock.monotonic();
+    }
     for (const name of tags) {
       if (!this.isLost) this.raise(name, seq);
       this.untold.delete(name);
