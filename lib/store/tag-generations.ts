@@ -13,7 +13,7 @@ const MOST_LEASE_MS = 5_000;
 
 interface Question {
   readonly names: Set<string>;
-  readonly answer: Promise<TagsAnswer>;
+  readonly answer: Promise<{ end: LogPosition; generations: ReadonlyMap<string, number> }>;
 }
 
 /**
@@ -168,8 +168,7 @@ export class TagGenerations {
     const { names: asked, answer } = this.question;
     for (const name of names) asked.add(name);
     const { end, generations } = await answer;
-    const all = [...asked];
-    return { end, generations: names.map((name) => generations[all.indexOf(name)]!) };
+    return { end, generations: names.map((name) => generations.get(name)!) };
   }
 
   private begins(): Question {
@@ -178,11 +177,12 @@ export class TagGenerations {
       if (this.question?.names === names) this.question = undefined;
       const { gaps } = this;
       const all = [...names];
-      const answer = await this.log.generations(all, 2 * this.keepMs());
-      if (gaps === this.gaps && this.isOf(answer.end.epoch)) {
-        for (const [at, name] of all.entries()) this.raise(name, answer.generations[at]!);
+      const { end, generations } = await this.log.generations(all, 2 * this.keepMs());
+      const found = new Map(all.map((name, at) => [name, generations[at]!]));
+      if (gaps === this.gaps && this.isOf(end.epoch)) {
+        for (const [name, generation] of found) this.raise(name, generation);
       }
-      return answer;
+      return { end, generations: found };
     });
     return { names, answer };
   }
