@@ -60,7 +60,13 @@ export function isSoundMessage(message: unknown): boolean {
     readonly entries?: unknown;
     readonly tags?: unknown;
   };
-  return isSoundPosition(message) && Array.isArray(entries) && Array.isArray(tags);
+  return (
+    isSoundPosition(message) &&
+    Array.isArray(entries) &&
+    entries.every(isObject) &&
+    Array.isArray(tags) &&
+    tags.every((tag) => typeof tag === 'string')
+  );
 }
 
 /** One number for each tag that was asked for. */
