@@ -34,6 +34,7 @@ export class Announcements {
   private turn: Announced | undefined;
   private readonly untold = new Map<string, Change>();
   private timer: (() => void) | undefined;
+  private ended = false;
 
   constructor(
     private readonly log: GuardedLog,
@@ -67,6 +68,7 @@ export class Announcements {
 
   /** The last attempt. Whether tags are left that nobody knows to be invalidated. */
   async end(): Promise<boolean> {
+    this.ended = true;
     this.timer?.();
     await this.appendUntold().catch(() => undefined);
     return [...this.untold.values()].some(isTag);
@@ -82,7 +84,7 @@ export class Announcements {
       for (const tag of tags) if (this.untold.has(tag)) this.tags.notTold(tag);
     } catch {
       for (const change of changes) this.remember(change);
-      this.timer ??= this.background.after(RETRY_MS, () => this.tellAgain());
+      if (!this.ended) this.timer ??= this.background.after(RETRY_MS, () => this.tellAgain());
       throw new UntoldError('others could not be told');
     }
   }
