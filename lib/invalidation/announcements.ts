@@ -22,6 +22,7 @@ interface Announced {
 
 /** What has become of tags that were announced. */
 export interface TagListener {
+  /** The log ended there with them, or with other changes where there are none. */
   told(tags: readonly string[], end: LogPosition): void;
   /** They are announced again, until they are told. */
   notTold(tag: string): void;
@@ -79,7 +80,7 @@ export class Announcements {
     const entries = changes.filter((change) => !isTag(change)) as EntryName[];
     try {
       const end = await this.log.append({ entries, tags }, this.writer, 2 * this.keepMs());
-      if (tags.length > 0) this.tags.told(tags, end);
+      this.tags.told(tags, end);
       // Invalidated once more meanwhile, which was not told.
       for (const tag of tags) if (this.untold.has(tag)) this.tags.notTold(tag);
     } catch {

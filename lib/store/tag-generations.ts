@@ -33,6 +33,8 @@ export class TagGenerations {
   /** The log goes on without what was heard, and this process has yet to hear where. */
   private isLost = false;
   private lostAt = -Infinity;
+  /** Where the log ended when this process was told so last, in the epoch that was heard: further than it was heard. */
+  private stood = 0;
   /** Those that the log does not know to be invalidated yet. */
   private readonly untold = new Set<string>();
   private question: Question | undefined;
@@ -53,6 +55,7 @@ export class TagGenerations {
   /** Nothing that was heard before is known to be complete. */
   begin(position: LogPosition): void {
     this.position = position;
+    this.stood = position.seq;
     this.known.clear();
     this.heardAt = -Infinity;
     this.gaps++;
@@ -71,7 +74,7 @@ export class TagGenerations {
     if (epoch !== this.position?.epoch) {
       this.isLost = true;
       this.lostAt = this.clock.monotonic();
-    }
+    } else this.stood = Math.max(this.stood, seq);
     for (const name of tags) {
       if (!this.isLost) this.raise(name, seq);
       this.untold.delete(name);
@@ -85,7 +88,10 @@ export class TagGenerations {
 
   /** Where the log stands, or stood not long ago: what was invalidated until then is known to whoever loads now. */
   stand(): LogPosition | Promise<LogPosition | undefined> {
-    if (this.position !== undefined) return this.position;
+    if (this.position !== undefined) {
+      const { epoch, seq } = this.position;
+      return { epoch, seq: Math.max(seq, this.stood) };
+    }
     return this.ask([]).then(
       ({ end }) => end,
       () => undefined,
@@ -180,6 +186,7 @@ export class TagGenerations {
       const { end, generations } = await this.log.generations(all, 2 * this.keepMs());
       const found = new Map(all.map((name, at) => [name, generations[at]!]));
       if (gaps === this.gaps && this.isOf(end.epoch)) {
+        this.stood = Math.max(this.stood, end.seq);
         for (const [name, generation] of found) this.raise(name, generation);
       }
       return { end, generations: found };
