@@ -11,6 +11,12 @@ const MOST_ASKED = 500;
 /** What is known is believed for so long after nothing was missing. */
 const MOST_LEASE_MS = 5_000;
 
+interface Known {
+  readonly generation: number;
+  /** As long as the log surely remembers it, and what carries it is kept by who stores it now. */
+  readonly until: number;
+}
+
 interface Question {
   readonly names: Set<string>;
   readonly answer: Promise<{ end: LogPosition; generations: ReadonlyMap<string, number> }>;
@@ -25,7 +31,7 @@ export class TagGenerations {
   /** How far the log was heard. */
   private position: LogPosition | undefined;
   /** In the order in which they were learnt. */
-  private readonly known = new Map<string, number>();
+  private readonly known = new Map<string, Known>();
   /** When it was last known that nothing was missed. */
   private heardAt = -Infinity;
   /** How often something was missed or forgotten: what was asked before may be older than that. */
@@ -116,7 +122,7 @@ export class TagGenerations {
     if (!isHeard) return this.askWhether(generations, names);
     let isBehind = false;
     for (const [name, generation] of names) {
-      const known = this.known.get(name);
+      const known = this.latest(name);
       if (known !== undefined && known > generation) return false;
       isBehind ||= known !== generation;
     }
@@ -135,7 +141,7 @@ export class TagGenerations {
     since: LogPosition,
   ): Generations | undefined | Promise<Generations | undefined> {
     const names = [nameOfFamily(entity), ...tags.map(nameOfTag)];
-    const known = names.map((name) => this.known.get(name));
+    const known = names.map((name) => this.latest(name));
     if (this.isOf(since.epoch) && known.every((one) => one !== undefined)) {
       return generationsOf(tags, since, known);
     }
@@ -159,7 +165,13 @@ export class TagGenerations {
 
   /** What was heard meanwhile, of the same epoch. */
   private raised(name: string, epoch: string): number {
-    return this.isOf(epoch) ? (this.known.get(name) ?? 0) : 0;
+    return this.isOf(epoch) ? (this.known.get(name)?.generation ?? 0) : 0;
+  }
+
+  /** Asked for once more before the log forgets it: what was stored since would be worth nothing then. */
+  private latest(name: string): number | undefined {
+    const known = this.known.get(name);
+    return known && this.clock.monotonic() < known.until ? known.generation : undefined;
   }
 
   private isOf(epoch: string): boolean {
@@ -196,13 +208,16 @@ export class TagGenerations {
 
   /** Answers and messages come in any order: the highest one is the latest. */
   private raise(name: string, generation: number): void {
-    const known = this.known.get(name) ?? -1;
+    const known = this.known.get(name)?.generation ?? -1;
     this.known.delete(name);
     if (this.known.size >= MOST_KNOWN) {
       this.known.delete(this.known.keys().next().value!);
       this.gaps++;
     }
-    this.known.set(name, Math.max(known, generation));
+    this.known.set(name, {
+      generation: Math.max(known, generation),
+      until: this.clock.monotonic() + this.keepMs(),
+    });
   }
 }
 
