@@ -26,8 +26,8 @@ export interface TagListener {
   told(tags: readonly string[], end: LogPosition): void;
   /** They are announced again, until they are told. */
   notTold(tag: string): void;
-  /** There are too many to be remembered. */
-  lost(): void;
+  /** There are too many to be remembered: it is not announced again. */
+  lost(tag: string): void;
 }
 
 /** Tells other processes of changes; those of one turn of the event loop travel together. */
@@ -95,7 +95,7 @@ export class Announcements {
     if (this.untold.size < MOST_UNTOLD || this.untold.has(name)) {
       this.untold.set(name, change);
       if (isTag(change)) this.tags.notTold(change);
-    } else if (isTag(change)) this.tags.lost();
+    } else if (isTag(change)) this.tags.lost(change);
   }
 
   private tellAgain(): void {

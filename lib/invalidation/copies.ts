@@ -76,7 +76,9 @@ export class Copies implements TagListener {
     this.invalidate([tag]);
   }
 
-  lost(): void {
+  /** What was there until now goes by itself before the store is asked again. */
+  lost(tag: string): void {
+    this.generations.lost(tag);
     for (const state of this.states.values()) {
       state.remote!.shutOut();
       this.clear(state);

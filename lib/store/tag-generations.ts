@@ -92,6 +92,11 @@ export class TagGenerations {
     this.untold.add(name);
   }
 
+  /** It will not be said: who calls sees to it that nothing is used that is there now. */
+  lost(name: string): void {
+    this.untold.delete(name);
+  }
+
   /** Where the log stands, or stood not long ago: what was invalidated until then is known to whoever loads now. */
   stand(): LogPosition | Promise<LogPosition | undefined> {
     if (this.position !== undefined) {
