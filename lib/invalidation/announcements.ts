@@ -36,6 +36,8 @@ export class Announcements {
   private readonly untold = new Map<string, Change>();
   private timer: (() => void) | undefined;
   private ended = false;
+  /** What is being told again. */
+  private telling: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly log: GuardedLog,
@@ -71,6 +73,7 @@ export class Announcements {
   async end(): Promise<boolean> {
     this.ended = true;
     this.timer?.();
+    await this.telling;
     await this.appendUntold().catch(() => undefined);
     return [...this.untold.values()].some(isTag);
   }
@@ -100,7 +103,8 @@ export class Announcements {
 
   private tellAgain(): void {
     this.timer = undefined;
-    this.background.track(this.appendUntold().catch(() => undefined));
+    this.telling = this.appendUntold().catch(() => undefined);
+    this.background.track(this.telling);
   }
 
   private async appendUntold(): Promise<void> {
