@@ -89,9 +89,8 @@ export class RemoteTier {
   }
 
   /**
-   * `unlike`: a record that is of no use to who asks, nor is anything that was loaded before it. `bears`: what is stale
-   * will do where loading has just failed. `keep`: puts what
-   * somebody has stored since into the table of this process; called where the contract and what happens here bear it.
+   * `unlike`: it is of no use to who asks, nor is what was loaded before it. `bears`: what is stale will do where loading
+   * has just failed. `keep`: puts what was stored since into the table of this process, where all that happens bears it.
    */
   async lease(
     id: string,
@@ -127,17 +126,17 @@ export class RemoteTier {
     switch (answer.outcome) {
       case 'fresh': {
         const { stored } = answer;
-        const isCurrent = await this.isCurrent(stored);
-        const record = isCurrent ? this.recordOf(id, stored, taggedAt) : undefined;
-        return record === undefined
-          ? this.replacing(id, stored, newerThan, bears)
-          : { outcome: 'fresh', record };
+        const record = (await this.isCurrent(stored)) && this.recordOf(id, stored, taggedAt);
+        if (record) return { outcome: 'fresh', record };
+        return this.replacing(id, stored, newerThan, bears);
       }
       case 'cooling': {
         const { stale } = answer;
-        const isGood =
-          (await this.isCurrent(stale)) && this.recordOf(id, stale, taggedAt) !== undefined;
-        return isGood ? { outcome: 'cooling' } : this.replacing(id, stale, newerThan, bears);
+        const isCurrent = await this.isCurrent(stale);
+        const record = isCurrent ? this.recordOf(id, stale, taggedAt) : undefined;
+        return record !== undefined
+          ? { outcome: 'cooling' }
+          : this.replacing(id, stale, newerThan, bears);
       }
       case 'granted':
         return { outcome: 'granted', right: await this.rightBy(answer.lease) };
@@ -277,7 +276,7 @@ export class RemoteTier {
     return this.tags === undefined || this.tags.isCurrent(stored);
   }
 
-  /** `taggedAt`: where the tags of this process stood before it was judged; what they say since counts as well. */
+  /** `taggedAt`: where the tags of this process stood before it was judged. */
   private recordOf(
     id: string,
     stored: StoredEntry,
