@@ -22,11 +22,14 @@ interface Announced {
 
 /** What has become of tags that were announced. */
 export interface TagListener {
+  /** The log ended there with them, or with other changes where there are none. */
   told(tags: readonly string[], end: LogPosition): void;
   /** They are announced again, until they are told. */
   notTold(tag: string): void;
-  /** There are too many to be remembered. */
-  lost(): void;
+  /** There are too many to be remembered: it is not announced again, but all that could carry it. */
+  lost(tag: string): void;
+  /** The tags that all entries carry which this process knows of. */
+  readonly families: readonly string[];
 }
 
 /** Tells other processes of changes; those of one turn of the event loop travel together. */
@@ -34,6 +37,9 @@ export class Announcements {
   private turn: Announced | undefined;
   private readonly untold = new Map<string, Change>();
   private timer: (() => void) | undefined;
+  private ended = false;
+  /** What is being told again. */
+  private telling: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly log: GuardedLog,
@@ -68,12 +74,14 @@ export class Announcements {
   /** Where it is known already that the log cannot be told now. */
   announceLater(change: Change): void {
     this.remember(change);
-    this.timer ??= this.background.after(RETRY_MS, () => this.tellAgain());
+    if (!this.ended) this.timer ??= this.background.after(RETRY_MS, () => this.tellAgain());
   }
 
   /** The last attempt. Whether tags are left that nobody knows to be invalidated. */
   async end(): Promise<boolean> {
+    this.ended = true;
     this.timer?.();
+    await this.telling;
     await this.appendUntold().catch(() => undefined);
     return [...this.untold.values()].some(isTag);
   }
@@ -83,7 +91,7 @@ export class Announcements {
     const entries = changes.filter((change) => !isTag(change)) as EntryName[];
     try {
       const end = await this.log.append({ entries, tags }, this.writer, 2 * this.keepMs());
-      if (tags.length > 0) this.tags.told(tags, end);
+      this.tags.told(tags, end);
       // Invalidated once more meanwhile, which was not told.
       for (const tag of tags) if (this.untold.has(tag)) this.tags.notTold(tag);
     } catch {
@@ -97,12 +105,22 @@ export class Announcements {
     if (this.untold.size < MOST_UNTOLD || this.untold.has(name)) {
       this.untold.set(name, change);
       if (isTag(change)) this.tags.notTold(change);
-    } else if (isTag(change)) this.tags.lost();
+    } else if (isTag(change)) this.rememberAll(change);
+  }
+
+  /** Of too many tags all entries are told that this process knows of: they are fewer. */
+  private rememberAll(tag: string): void {
+    this.tags.lost(tag);
+    for (const family of this.tags.families) {
+      this.untold.set(family, family);
+      this.tags.notTold(family);
+    }
   }
 
   private tellAgain(): void {
     this.timer = undefined;
-    this.background.track(this.appendUntold().catch(() => undefined));
+    this.telling = this.appendUntold().catch(() => undefined);
+    this.background.track(this.telling);
   }
 
   private async appendUntold(): Promise<void> {

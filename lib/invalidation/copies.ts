@@ -3,7 +3,7 @@ import type { Singleflight } from '../coordination/singleflight.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { LogMessage, LogPosition } from '../store/invalidation-log.js';
 import type { TagGenerations } from '../store/tag-generations.js';
-import { familyIn, tagIn } from '../store/tag-names.js';
+import { familyIn, nameOfFamily, tagIn } from '../store/tag-names.js';
 import type { TagTable } from '../store/tag-table.js';
 import type { TagListener } from './announcements.js';
 
@@ -70,12 +70,18 @@ export class Copies implements TagListener {
     this.invalidate(tags);
   }
 
+  /** What came from the store while it was being told may be what was invalidated. */
   notTold(tag: string): void {
     this.generations.notTold(tag);
+    this.invalidate([tag]);
   }
 
-  lost(): void {
-    for (const { remote } of this.states.values()) remote!.shutOut();
+  lost(tag: string): void {
+    this.generations.lost(tag);
+  }
+
+  get families(): string[] {
+    return [...this.states.keys()].map(nameOfFamily);
   }
 
   private invalidate(tags: readonly string[]): void {
@@ -140,7 +146,7 @@ export class Copies implements TagListener {
       this.events.fault(
         'CACHE_STORE_OUT_OF_REACH',
         entity,
-        `The store '${this.store}' does not say what others change: this process uses no copies of '${entity}' until it does.`,
+        `The store '${this.store}' does not say what others change: this process uses no copies of '${entity}' until it does, and does not know what they invalidate by tag.`,
         undefined,
       );
     }

@@ -89,11 +89,11 @@ export class RemoteTier {
     const { turn } = this;
     try {
       const stored = await this.store.find(this.name(id));
-      // Of what is doubtful nobody knows, nor of its tags.
-      const isCurrent = stored !== undefined && (stored.isDoubtful || this.isCurrent(stored));
+      const taggedAt = this.tags?.now;
+      const isCurrent = stored !== undefined && this.isCurrent(stored);
       const record =
         isCurrent === true || (isCurrent !== false && (await isCurrent))
-          ? this.recordOf(id, stored!, this.onUnreadable)
+          ? this.recordOf(id, stored, taggedAt, this.onUnreadable)
           : undefined;
       if (this.looks.end(id, look) && record?.isDoubtful === false) keep(record);
       return record;
@@ -104,9 +104,8 @@ export class RemoteTier {
   }
 
   /**
-   * `unlike`: a record that is of no use to who asks, nor is anything that was loaded before it. `bears`: what is stale
-   * will do where loading has just failed. `keep`: puts what
-   * somebody has stored since into the table of this process; called where the contract and what happens here bear it.
+   * `unlike`: it is of no use to who asks, nor is what was loaded before it. `bears`: what is stale will do where loading
+   * has just failed. `keep`: puts what was stored since into the table of this process, where all that happens bears it.
    */
   async lease(
     id: string,
@@ -138,20 +137,21 @@ export class RemoteTier {
       staleOnErrorMs: bears ? staleForMs + staleIfErrorMs : 0,
       newerThan,
     });
+    const taggedAt = this.tags?.now;
     switch (answer.outcome) {
       case 'fresh': {
         const { stored } = answer;
-        const record = (await this.isCurrent(stored)) ? this.recordOf(id, stored) : undefined;
-        return record === undefined
-          ? this.replacing(id, stored, newerThan, bears)
-          : { outcome: 'fresh', record };
+        const record = (await this.isCurrent(stored)) && this.recordOf(id, stored, taggedAt);
+        if (record) return { outcome: 'fresh', record };
+        return this.replacing(id, stored, newerThan, bears);
       }
       case 'cooling': {
         const { stale } = answer;
-        const isGood =
-          (stale.isDoubtful || (await this.isCurrent(stale))) &&
-          this.recordOf(id, stale) !== undefined;
-        return isGood ? { outcome: 'cooling' } : this.replacing(id, stale, newerThan, bears);
+        const isCurrent = await this.isCurrent(stale);
+        const record = isCurrent ? this.recordOf(id, stale, taggedAt) : undefined;
+        return record !== undefined
+          ? { outcome: 'cooling' }
+          : this.replacing(id, stale, newerThan, bears);
       }
       case 'granted':
         return { outcome: 'granted', right: await this.rightBy(answer.lease) };
@@ -297,16 +297,19 @@ export class RemoteTier {
   }
 
   private isCurrent(stored: StoredEntry): boolean | Promise<boolean> {
-    return this.tags === undefined || this.tags.isCurrent(stored);
+    // Of what is doubtful nobody knows, nor of its tags.
+    return this.tags === undefined || stored.isDoubtful === true || this.tags.isCurrent(stored);
   }
 
+  /** `taggedAt`: where the tags of this process stood before it was judged. */
   private recordOf(
     id: string,
     stored: StoredEntry,
+    taggedAt = 0,
     onUnreadable?: () => void,
   ): CacheRecord | undefined {
     const ahead = this.clock.monotonic() - this.store.now(this.name(id));
-    return this.values.recordOf(stored, ahead, this.tags?.now ?? 0, onUnreadable);
+    return this.values.recordOf(stored, ahead, taggedAt, onUnreadable);
   }
 
   private toStoreTime(monotonic: number, id: string): number {

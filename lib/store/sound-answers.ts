@@ -60,7 +60,13 @@ export function isSoundMessage(message: unknown): boolean {
     readonly entries?: unknown;
     readonly tags?: unknown;
   };
-  return isSoundPosition(message) && Array.isArray(entries) && Array.isArray(tags);
+  return (
+    isSoundPosition(message) &&
+    Array.isArray(entries) &&
+    entries.every(isObject) &&
+    Array.isArray(tags) &&
+    tags.every((tag) => typeof tag === 'string')
+  );
 }
 
 /** One number for each tag that was asked for. */
@@ -70,8 +76,12 @@ export function isSoundTags(answer: unknown, asked: number): boolean {
     isSoundPosition(end) &&
     Array.isArray(generations) &&
     generations.length === asked &&
-    generations.every(Number.isSafeInteger)
+    generations.every((one: unknown) => Number.isSafeInteger(one) && isWithin(one, end!.seq))
   );
+}
+
+function isWithin(generation: unknown, seq: number): boolean {
+  return (generation as number) >= 0 && (generation as number) <= seq;
 }
 
 type Held = Extract<LeaseAnswer, { outcome: 'held' }>;

@@ -11,9 +11,15 @@ const MOST_ASKED = 500;
 /** What is known is believed for so long after nothing was missing. */
 const MOST_LEASE_MS = 5_000;
 
+interface Known {
+  readonly generation: number;
+  /** As long as the log surely remembers it, and what carries it is kept by who stores it now. */
+  readonly until: number;
+}
+
 interface Question {
   readonly names: Set<string>;
-  readonly answer: Promise<TagsAnswer>;
+  readonly answer: Promise<{ end: LogPosition; generations: ReadonlyMap<string, number> }>;
 }
 
 /**
@@ -25,13 +31,16 @@ export class TagGenerations {
   /** How far the log was heard. */
   private position: LogPosition | undefined;
   /** In the order in which they were learnt. */
-  private readonly known = new Map<string, number>();
+  private readonly known = new Map<string, Known>();
   /** When it was last known that nothing was missed. */
   private heardAt = -Infinity;
   /** How often something was missed or forgotten: what was asked before may be older than that. */
   private gaps = 0;
   /** The log goes on without what was heard, and this process has yet to hear where. */
   private isLost = false;
+  private lostAt = -Infinity;
+  /** Where the log ended when this process was told so last, in the epoch that was heard: further than it was heard. */
+  private stood = 0;
   /** Those that the log does not know to be invalidated yet. */
   private readonly untold = new Set<string>();
   private question: Question | undefined;
@@ -52,6 +61,7 @@ export class TagGenerations {
   /** Nothing that was heard before is known to be complete. */
   begin(position: LogPosition): void {
     this.position = position;
+    this.stood = position.seq;
     this.known.clear();
     this.heardAt = -Infinity;
     this.gaps++;
@@ -61,11 +71,16 @@ export class TagGenerations {
   /** When asked at that time, or later, nothing was missing. */
   renew(askedAt: number): void {
     this.heardAt = Math.max(this.heardAt, askedAt);
+    // What was lost was an epoch before this one, of which the answer came late.
+    if (askedAt > this.lostAt) this.isLost = false;
   }
 
   /** This process has invalidated them, and the log has said where that stands. */
   told(tags: readonly string[], { epoch, seq }: LogPosition): void {
-    if (epoch !== this.position?.epoch) this.isLost = true;
+    if (epoch !== this.position?.epoch) {
+      this.isLost = true;
+      this.lostAt = this.clock.monotonic();
+    } else this.stood = Math.max(this.stood, seq);
     for (const name of tags) {
       if (!this.isLost) this.raise(name, seq);
       this.untold.delete(name);
@@ -77,9 +92,17 @@ export class TagGenerations {
     this.untold.add(name);
   }
 
+  /** It will not be said: who calls sees to it that nothing is used that is there now. */
+  lost(name: string): void {
+    this.untold.delete(name);
+  }
+
   /** Where the log stands, or stood not long ago: what was invalidated until then is known to whoever loads now. */
   stand(): LogPosition | Promise<LogPosition | undefined> {
-    if (this.position !== undefined) return this.position;
+    if (this.position !== undefined) {
+      const { epoch, seq } = this.position;
+      return { epoch, seq: Math.max(seq, this.stood) };
+    }
     return this.ask([]).then(
       ({ end }) => end,
       () => undefined,
@@ -87,9 +110,8 @@ export class TagGenerations {
   }
 
   /**
-   * Whether nothing of it was invalidated since it was loaded. `leaseMs`: how long what was heard is good enough.
-   *
-   * @throws whatever the log does, where it has to be asked
+   * Whether nothing of it was invalidated since it was loaded, as far as anybody can be asked. `leaseMs`: how long what was
+   * heard is good enough.
    */
   isCurrent(
     generations: Generations | undefined,
@@ -104,7 +126,7 @@ export class TagGenerations {
     if (!isHeard) return this.askWhether(generations, names);
     let isBehind = false;
     for (const [name, generation] of names) {
-      const known = this.known.get(name);
+      const known = this.latest(name);
       if (known !== undefined && known > generation) return false;
       isBehind ||= known !== generation;
     }
@@ -123,7 +145,7 @@ export class TagGenerations {
     since: LogPosition,
   ): Generations | undefined | Promise<Generations | undefined> {
     const names = [nameOfFamily(entity), ...tags.map(nameOfTag)];
-    const known = names.map((name) => this.known.get(name));
+    const known = names.map((name) => this.latest(name));
     if (this.isOf(since.epoch) && known.every((one) => one !== undefined)) {
       return generationsOf(tags, since, known);
     }
@@ -136,18 +158,25 @@ export class TagGenerations {
     { epoch }: Generations,
     names: readonly (readonly [string, number])[],
   ): Promise<boolean> {
-    const answer = await this.ask(names.map(([name]) => name));
-    if (answer.end.epoch !== epoch) return false;
-    return names.every(
-      ([name, generation], at) =>
-        !this.untold.has(name) &&
-        Math.max(answer.generations[at]!, this.raised(name, epoch)) === generation,
-    );
+    const answer = await this.ask(names.map(([name]) => name)).catch(() => undefined);
+    if (answer !== undefined && answer.end.epoch !== epoch) return false;
+    return names.every(([name, generation], at) => {
+      if (this.untold.has(name)) return false;
+      // A log that is out of reach while its store is not must not take the store away: its entries have a ttl.
+      const known = Math.max(answer?.generations[at] ?? generation, this.raised(name, epoch));
+      return known === generation;
+    });
   }
 
   /** What was heard meanwhile, of the same epoch. */
   private raised(name: string, epoch: string): number {
-    return this.isOf(epoch) ? (this.known.get(name) ?? 0) : 0;
+    return this.isOf(epoch) ? (this.known.get(name)?.generation ?? 0) : 0;
+  }
+
+  /** Asked for once more before the log forgets it: what was stored since would be worth nothing then. */
+  private latest(name: string): number | undefined {
+    const known = this.known.get(name);
+    return known && this.clock.monotonic() < known.until ? known.generation : undefined;
   }
 
   private isOf(epoch: string): boolean {
@@ -162,8 +191,7 @@ export class TagGenerations {
     const { names: asked, answer } = this.question;
     for (const name of names) asked.add(name);
     const { end, generations } = await answer;
-    const all = [...asked];
-    return { end, generations: names.map((name) => generations[all.indexOf(name)]!) };
+    return { end, generations: names.map((name) => generations.get(name)!) };
   }
 
   private begins(): Question {
@@ -172,24 +200,29 @@ export class TagGenerations {
       if (this.question?.names === names) this.question = undefined;
       const { gaps } = this;
       const all = [...names];
-      const answer = await this.log.generations(all, 2 * this.keepMs());
-      if (gaps === this.gaps && this.isOf(answer.end.epoch)) {
-        for (const [at, name] of all.entries()) this.raise(name, answer.generations[at]!);
+      const { end, generations } = await this.log.generations(all, 2 * this.keepMs());
+      const found = new Map(all.map((name, at) => [name, generations[at]!]));
+      if (gaps === this.gaps && this.isOf(end.epoch)) {
+        this.stood = Math.max(this.stood, end.seq);
+        for (const [name, generation] of found) this.raise(name, generation);
       }
-      return answer;
+      return { end, generations: found };
     });
     return { names, answer };
   }
 
   /** Answers and messages come in any order: the highest one is the latest. */
   private raise(name: string, generation: number): void {
-    const known = this.known.get(name) ?? -1;
+    const known = this.known.get(name)?.generation ?? -1;
     this.known.delete(name);
     if (this.known.size >= MOST_KNOWN) {
       this.known.delete(this.known.keys().next().value!);
       this.gaps++;
     }
-    this.known.set(name, Math.max(known, generation));
+    this.known.set(name, {
+      generation: Math.max(known, generation),
+      until: this.clock.monotonic() + this.keepMs(),
+    });
   }
 }
 

@@ -26,7 +26,6 @@ export class TaggedEntries {
     return this.generations.stand();
   }
 
-  /** @throws whatever the log does, where it has to be asked */
   isCurrent({ generations }: StoredEntry): boolean | Promise<boolean> {
     const { entity, copyLeaseMs } = this.policy;
     return this.generations.isCurrent(generations, entity, copyLeaseMs);

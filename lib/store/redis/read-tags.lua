@@ -23,7 +23,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[2])
 local seq = redis.call('HGET', KEYS[1], 'seq')
 local generations = {}
 for at = 3, #KEYS do
-  local generation = generation_of(KEYS[at], epoch)
+  local generation = generation_of(KEYS[at], epoch, seq)
   if generation then
     redis.call('PEXPIRE', KEYS[at], ARGV[3])
   else
