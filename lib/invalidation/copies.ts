@@ -114,11 +114,15 @@ export class Copies implements TagListener {
     }
   }
 
-  /** Others could not be told what this process has invalidated together; `name`: as logs have it. */
-  untold(name: string, trace: Trace | undefined): void {
+  /**
+   * Others could not be told what this process has invalidated together. `name`: as logs have it. `by`: the entity whose
+   * method did it, told of where this process has nothing of the store.
+   */
+  untold(name: string, trace: Trace | undefined, by?: string): void {
     const family = familyIn(name);
     const what = family === undefined ? 'A tag was' : `All entries of '${family}' were`;
-    for (const entity of family === undefined ? this.states.keys() : [family]) {
+    const known = this.states.size > 0 ? this.states.keys() : by === undefined ? [] : [by];
+    for (const entity of family === undefined ? known : [family]) {
       this.events.fault(
         'CACHE_INVALIDATION_PENDING',
         entity,
@@ -142,6 +146,7 @@ export class Copies implements TagListener {
 
   /** Nobody says whether they are current: they are not used from some moment on. */
   unheard(): void {
+    this.generations.unheard();
     for (const entity of this.states.keys()) {
       this.events.fault(
         'CACHE_STORE_OUT_OF_REACH',

@@ -133,20 +133,28 @@ export class Invalidator {
     return 'pending';
   }
 
-  /** What carries the tag is not current any more, wherever it is: in a table, or in a load that somebody joins. */
-  invalidateTag(tag: string, trace?: Trace): InvalidationOutcome | Promise<InvalidationOutcome> {
+  /**
+   * What carries the tag is not current any more, wherever it is: in a table, or in a load that somebody joins. `by`: the
+   * entity whose method says so.
+   */
+  invalidateTag(
+    tag: string,
+    trace?: Trace,
+    by?: string,
+  ): InvalidationOutcome | Promise<InvalidationOutcome> {
     this.tags.invalidate(tag);
     return this.stores.size === 0
       ? 'acknowledged'
-      : this.tellTag(nameOfTag(tag), this.stores.values(), trace);
+      : this.tellTag(nameOfTag(tag), this.stores.values(), trace, by);
   }
 
   private async tellTag(
     name: string,
     stores: Iterable<SharedStore>,
     trace: Trace | undefined,
+    by?: string,
   ): Promise<InvalidationOutcome> {
-    const telling = [...new Set(stores)].map((store) => store.invalidateTag(name, trace));
+    const telling = [...new Set(stores)].map((store) => store.invalidateTag(name, trace, by));
     return (await Promise.all(telling)).every(Boolean) ? 'acknowledged' : 'pending';
   }
 

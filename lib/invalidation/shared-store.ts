@@ -71,12 +71,12 @@ export class SharedStore {
   }
 
   /** Tells others that what carries a tag is not current. `name`: as logs have it. False if they are to be told later. */
-  async invalidateTag(name: string, trace: Trace | undefined): Promise<boolean> {
+  async invalidateTag(name: string, trace: Trace | undefined, by?: string): Promise<boolean> {
     try {
       await this.told?.announcements.announce(name);
       return true;
     } catch {
-      this.told!.copies.untold(name, trace);
+      this.told!.copies.untold(name, trace, by);
       return false;
     }
   }

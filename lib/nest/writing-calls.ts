@@ -141,10 +141,10 @@ export class WritingCalls {
     }
   }
 
-  private invalidateTags(state: EntityState, tags: readonly string[], told: Outcomes): void {
+  private invalidateTags({ policy }: EntityState, tags: readonly string[], told: Outcomes): void {
     const { invalidator } = this.engine;
     for (const tag of tags) {
-      told.add(state.policy, invalidator.invalidateTag(tag, calls.getStore()));
+      told.add(policy, invalidator.invalidateTag(tag, calls.getStore(), policy.entity));
     }
   }
 

@@ -8,6 +8,7 @@ import type { GuardedStore } from './guarded-store.js';
 import { Looks, type Look } from './looks.js';
 import { Quarantine } from './quarantine.js';
 import { StoredValues } from './stored-values.js';
+import type { Verdict } from './tag-generations.js';
 import type { TaggedEntries } from './tagged-entries.js';
 import { UnderWay } from './under-way.js';
 
@@ -90,9 +91,9 @@ export class RemoteTier {
     try {
       const stored = await this.store.find(this.name(id));
       const taggedAt = this.tags?.now;
-      const isCurrent = stored !== undefined && this.isCurrent(stored);
+      const isUsable = stored !== undefined && this.isUsable(stored, look);
       const record =
-        isCurrent === true || (isCurrent !== false && (await isCurrent))
+        isUsable === true || (isUsable !== false && (await isUsable))
           ? this.recordOf(id, stored, taggedAt, this.onUnreadable)
           : undefined;
       if (this.looks.end(id, look) && record?.isDoubtful === false) keep(record);
@@ -117,7 +118,7 @@ export class RemoteTier {
     try {
       const newerThan =
         unlike === undefined ? -Infinity : this.toStoreTime(unlike.loadedAt, id) + 1;
-      const answer = await this.leaseAfter(id, newerThan, bears);
+      const answer = await this.leaseAfter(id, newerThan, bears, look);
       if (answer.outcome !== 'fresh') return answer;
       // Somebody may have joined this load since who must not get what was there before.
       if (look.isOvertaken) return { outcome: 'overtaken' };
@@ -128,7 +129,12 @@ export class RemoteTier {
     }
   }
 
-  private async leaseAfter(id: string, newerThan: number, bears: boolean): Promise<Leased> {
+  private async leaseAfter(
+    id: string,
+    newerThan: number,
+    bears: boolean,
+    look: Look,
+  ): Promise<Leased> {
     const { loadTimeoutMs, staleForMs, staleIfErrorMs } = this.read;
     const answer = await this.store.lease(this.name(id), {
       leaseMs: loadTimeoutMs + MARGIN_MS,
@@ -141,17 +147,17 @@ export class RemoteTier {
     switch (answer.outcome) {
       case 'fresh': {
         const { stored } = answer;
-        const record = (await this.isCurrent(stored)) && this.recordOf(id, stored, taggedAt);
+        const isUsable = await this.isUsable(stored, look);
+        const record = isUsable && this.recordOf(id, stored, taggedAt);
         if (record) return { outcome: 'fresh', record };
-        return this.replacing(id, stored, newerThan, bears);
+        return this.replacing(id, stored, newerThan, bears, look);
       }
       case 'cooling': {
         const { stale } = answer;
-        const isCurrent = await this.isCurrent(stale);
-        const record = isCurrent ? this.recordOf(id, stale, taggedAt) : undefined;
-        return record !== undefined
-          ? { outcome: 'cooling' }
-          : this.replacing(id, stale, newerThan, bears);
+        const isUsable = await this.isUsable(stale, look);
+        const record = isUsable && this.recordOf(id, stale, taggedAt);
+        if (record) return { outcome: 'cooling' };
+        return this.replacing(id, stale, newerThan, bears, look);
       }
       case 'granted':
         return { outcome: 'granted', right: await this.rightBy(answer.lease) };
@@ -166,8 +172,10 @@ export class RemoteTier {
     { loadedAt }: StoredEntry,
     newerThan: number,
     bears: boolean,
+    look: Look,
   ): Promise<Leased> | Leased {
-    return loadedAt > newerThan ? this.leaseAfter(id, loadedAt, bears) : { outcome: 'refused' };
+    if (loadedAt <= newerThan) return { outcome: 'refused' };
+    return this.leaseAfter(id, loadedAt, bears, look);
   }
 
   /** A write of the entry begins. Others need wait for it no longer than for a load. */
@@ -296,9 +304,16 @@ export class RemoteTier {
     return ttlMs + Math.max(staleForMs + staleIfErrorMs, this.patienceMs);
   }
 
-  private isCurrent(stored: StoredEntry): boolean | Promise<boolean> {
+  /** Whether it may answer a call; and whether `look` may end in a copy, for that it has to be known to be current. */
+  private isUsable(stored: StoredEntry, look: Look | undefined): boolean | Promise<boolean> {
     // Of what is doubtful nobody knows, nor of its tags.
-    return this.tags === undefined || stored.isDoubtful === true || this.tags.isCurrent(stored);
+    if (this.tags === undefined || stored.isDoubtful === true) return true;
+    const take = (verdict: Verdict) => {
+      if (verdict === 'unknown' && look !== undefined) look.isCurrent = false;
+      return verdict !== 'old';
+    };
+    const verdict = this.tags.judge(stored);
+    return typeof verdict === 'string' ? take(verdict) : verdict.then(take);
   }
 
   /** `taggedAt`: where the tags of this process stood before it was judged. */

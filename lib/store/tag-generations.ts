@@ -11,6 +11,9 @@ const MOST_ASKED = 500;
 /** What is known is believed for so long after nothing was missing. */
 const MOST_LEASE_MS = 5_000;
 
+/** What is known of something stored: `unknown`, it may be current. */
+export type Verdict = 'current' | 'old' | 'unknown';
+
 interface Known {
   readonly generation: number;
   /** As long as the log surely remembers it, and what carries it is kept by who stores it now. */
@@ -36,6 +39,8 @@ export class TagGenerations {
   private heardAt = -Infinity;
   /** How often something was missed or forgotten: what was asked before may be older than that. */
   private gaps = 0;
+  /** The log has not answered for long. */
+  private isSilent = false;
   /** The log goes on without what was heard, and this process has yet to hear where. */
   private isLost = false;
   private lostAt = -Infinity;
@@ -66,11 +71,18 @@ export class TagGenerations {
     this.heardAt = -Infinity;
     this.gaps++;
     this.isLost = false;
+    this.isSilent = false;
+  }
+
+  /** It does not say any more what others change. */
+  unheard(): void {
+    this.isSilent = true;
   }
 
   /** When asked at that time, or later, nothing was missing. */
   renew(askedAt: number): void {
     this.heardAt = Math.max(this.heardAt, askedAt);
+    this.isSilent = false;
     // What was lost was an epoch before this one, of which the answer came late.
     if (askedAt > this.lostAt) this.isLost = false;
   }
@@ -110,27 +122,29 @@ export class TagGenerations {
   }
 
   /**
-   * Whether nothing of it was invalidated since it was loaded, as far as anybody can be asked. `leaseMs`: how long what was
-   * heard is good enough.
+   * Whether nothing of it was invalidated since it was loaded. `leaseMs`: how long what was heard is good enough. Unknown
+   * where the log has not answered for long: it must not take away a store that does.
+   *
+   * @throws whatever the log does, where it has to be asked
    */
-  isCurrent(
+  judge(
     generations: Generations | undefined,
     entity: string,
     leaseMs: number,
-  ): boolean | Promise<boolean> {
-    if (generations === undefined) return false;
+  ): Verdict | Promise<Verdict> {
+    if (generations === undefined) return 'old';
     const names = namesOf(entity, generations);
-    if (this.untold.size > 0 && names.some(([name]) => this.untold.has(name))) return false;
+    if (this.untold.size > 0 && names.some(([name]) => this.untold.has(name))) return 'old';
     const until = this.heardAt + Math.min(leaseMs, MOST_LEASE_MS);
     const isHeard = this.isOf(generations.epoch) && this.clock.monotonic() < until;
-    if (!isHeard) return this.askWhether(generations, names);
+    if (!isHeard) return this.judgeByLog(generations, names);
     let isBehind = false;
     for (const [name, generation] of names) {
       const known = this.latest(name);
-      if (known !== undefined && known > generation) return false;
+      if (known !== undefined && known > generation) return 'old';
       isBehind ||= known !== generation;
     }
-    return !isBehind || this.askWhether(generations, names);
+    return isBehind ? this.judgeByLog(generations, names) : 'current';
   }
 
   /**
@@ -154,18 +168,21 @@ export class TagGenerations {
     );
   }
 
-  private async askWhether(
+  private async judgeByLog(
     { epoch }: Generations,
     names: readonly (readonly [string, number])[],
-  ): Promise<boolean> {
-    const answer = await this.ask(names.map(([name]) => name)).catch(() => undefined);
-    if (answer !== undefined && answer.end.epoch !== epoch) return false;
-    return names.every(([name, generation], at) => {
+  ): Promise<Verdict> {
+    const answer = await this.ask(names.map(([name]) => name)).catch((error: unknown) => {
+      if (!this.isSilent) throw error;
+      return undefined;
+    });
+    if (answer !== undefined && answer.end.epoch !== epoch) return 'old';
+    const isCurrent = names.every(([name, generation], at) => {
       if (this.untold.has(name)) return false;
-      // A log that is out of reach while its store is not must not take the store away: its entries have a ttl.
       const known = Math.max(answer?.generations[at] ?? generation, this.raised(name, epoch));
       return known === generation;
     });
+    return !isCurrent ? 'old' : answer === undefined ? 'unknown' : 'current';
   }
 
   /** What was heard meanwhile, of the same epoch. */

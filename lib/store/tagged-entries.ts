@@ -2,7 +2,7 @@ import type { Policy } from '../contract/policy.js';
 import type { CacheRecord } from '../entry/record.js';
 import type { Generations, StoredEntry } from './cache-store.js';
 import type { LogPosition } from './invalidation-log.js';
-import type { TagGenerations } from './tag-generations.js';
+import type { TagGenerations, Verdict } from './tag-generations.js';
 import type { TagTable } from './tag-table.js';
 
 /** The entries of one entity in a store, as far as they are invalidated together with others. */
@@ -26,9 +26,10 @@ export class TaggedEntries {
     return this.generations.stand();
   }
 
-  isCurrent({ generations }: StoredEntry): boolean | Promise<boolean> {
+  /** @throws whatever the log does, where it has to be asked */
+  judge({ generations }: StoredEntry): Verdict | Promise<Verdict> {
     const { entity, copyLeaseMs } = this.policy;
-    return this.generations.isCurrent(generations, entity, copyLeaseMs);
+    return this.generations.judge(generations, entity, copyLeaseMs);
   }
 
   /**

@@ -149,6 +149,17 @@ const named = (id: string) => ({ entity: 'user', id });
     expect(await admin.get(key(':t:t:tea'))).toBe(`${end.epoch} 3`);
   });
 
+  it.each(['1000000', '9'.repeat(15), '9'.repeat(40), '-1', '1e3', 'nan', ''])(
+    'does not believe that a tag was invalidated in message %s',
+    async (number) => {
+      const log = open();
+      const { epoch } = await log.append({ entries: [], tags: ['t:tea'] }, 'me', KEEP_MS);
+      await admin.set(key(':t:t:tea'), `${epoch} ${number}`);
+      const { end, generations } = await log.generations(['t:tea'], KEEP_MS);
+      expect(generations).toEqual([end.seq]);
+    },
+  );
+
   it('remembers tags for as long as it is told, from the last use on', async () => {
     const log = open();
     await log.append({ entries: [], tags: ['t:tea'] }, 'me', KEEP_MS);

@@ -153,6 +153,7 @@ const anyKey = fc.oneof(
       seq: end.seq + 1,
       writer: 'outside',
       entries: [named('a'), named('b')],
+      tags: [],
     };
     await until('it is heard', () => heard.length > 0);
     expect(heard).toEqual([told]);

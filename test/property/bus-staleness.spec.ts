@@ -86,17 +86,24 @@ async function history(seed: number) {
   const tooOld: object[] = [];
   const count = { copies: 0, late: 0, acknowledged: 0, pending: 0 };
 
+  /** Whether its log has not answered a process for long. */
+  const isSilent = (n: number): boolean => {
+    const [shared] = processes[n]!.engine['shared'].values();
+    return shared!['told']!.generations['isSilent'];
+  };
   const read = async (n: number, key: string) => {
     const { own, readings, read } = processes[n]!;
     const now = clock.monotonic();
     const known = changes
       .filter((change) => change.key === key && change.at < now - LEASE_MS)
       .map(({ value }) => value);
+    const own0 = Math.min(own[key]!, ...[...readings].map((reading) => reading.least));
     const joinable = [...readings].filter((reading) => reading.key === key);
     const least = Math.max(
       own[key]!,
       Math.min(Math.max(0, ...known), ...joinable.map((reading) => reading.least)),
     );
+    const wasSilent = isSilent(n);
     const reading = { key, least };
     readings.add(reading);
     let [loaded, turns] = [false, 0];
@@ -118,7 +125,10 @@ async function history(seed: number) {
     if (answer === undefined) return;
     if (!loaded && turns === 0) count.copies++;
     if ((answer as number) < source[key]!) count.late++;
-    if ((answer as number) < least) tooOld.push({ process: n, key, answer, least, now });
+    // Who has not heard for long knows of no tags.
+    const isExcused = (wasSilent || isSilent(n)) && (answer as number) >= own0;
+    if ((answer as number) < least && !isExcused)
+      tooOld.push({ process: n, key, answer, least, now });
   };
   /** Of one key, of the tag that it alone carries, or of all: some rows are changed, and this is how all hear of it. */
   const change = async (n: number, key: string) => {
@@ -176,7 +186,8 @@ async function history(seed: number) {
         load.tags(`of ${key}`);
         return source[key]!;
       });
-      if (answer !== source[key]) stale.push({ process: n, key, answer, truth: source[key] });
+      if (answer !== source[key] && !isSilent(n))
+        stale.push({ process: n, key, answer, truth: source[key] });
     }),
   );
   let open = true;
