@@ -4,7 +4,7 @@ import type { InvalidationLog } from './invalidation-log.js';
 
 export type { EntryName };
 
-/** How often the tags of a value were invalidated until its load began, in messages of the log that tells of it. */
+/** Which message of the log had invalidated each tag of a value last when its load began, by its number. */
 export interface Generations {
   readonly epoch: string;
   /** Of the tag that all entries of its entity carry. */

@@ -119,7 +119,7 @@ describe('a contract that does not go with a store', () => {
           "entity 'thing' has tags, and its entries in the store 'default' can only be invalidated one by one.",
         at: 'here',
         why: 'this process would have to hear what others invalidate together, and have some time to.',
-        fix: "let `maxStaleness.normal` be 2s or more, without `prefer: 'error'`, in a redisStore(); or write `store: 'process'` in its contract.",
+        fix: "keep it in a redisStore() without `prefer: 'error'`, with its `ttl` within `maxStaleness.normal` or that at 2s or more; or write `store: 'process'` in its contract.",
       },
     },
     {
