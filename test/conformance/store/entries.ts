@@ -49,6 +49,22 @@ export function describeEntries(subject: () => Subject): void {
       expect(await at.other.read(USER)).toEqual(stored);
     });
 
+    it('is read with what is known of its tags, where the store has a log', async () => {
+      if (at.store.log === undefined) return;
+      const tags = [
+        ['tea', 7],
+        ['{}% \ud800日本"\\\u0000', 2 ** 50],
+        ['', 0],
+      ] as const;
+      for (const payload of [bytes('value'), undefined]) {
+        const generations = { epoch: 'e-_p', family: 5, tags };
+        const stored = await at.put({ payload, generations });
+        for (const from of [at.store, at.other]) expect(await from.read(USER)).toEqual(stored);
+        const answer = await at.answer('fresh', at.other);
+        expect(answer.stored).toEqual(stored);
+      }
+    });
+
     it('is gone when the time to keep it is over', async () => {
       await at.put({ freshFor: 99 }, 5);
       await at.advance(4);

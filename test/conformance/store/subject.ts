@@ -42,6 +42,7 @@ export interface Terms {
 export interface Content {
   readonly payload?: Uint8Array | undefined;
   readonly version?: Comparable | undefined;
+  readonly generations?: StoredEntry['generations'];
   /** From now on, in seconds; below 0 it is stale already. */
   readonly freshFor?: number;
 }
@@ -105,7 +106,7 @@ export class Subject {
   }
 
   content(lease: Lease, content: Content = {}, loadMs = 12): StoredEntry {
-    const { version, freshFor = 19 } = content;
+    const { version, generations, freshFor = 19 } = content;
     return {
       payload: 'payload' in content ? content.payload : bytes('value'),
       loadedAt: lease.grantedAt,
@@ -113,6 +114,7 @@ export class Subject {
       loadMs,
       schema: 513,
       version,
+      ...(generations && { generations }),
     };
   }
 

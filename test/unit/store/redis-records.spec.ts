@@ -25,6 +25,12 @@ const versions = fc.oneof(
   exactBigint.map((one) => [Number(one), one] as const),
 );
 
+const generation = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
+const generations = fc.record({
+  epoch: fc.string(),
+  family: generation,
+  tags: fc.array(fc.tuple(fc.string({ unit: 'binary' }), generation), { maxLength: 4 }),
+});
 const entries = fc.record<StoredEntry>({
   payload: fc.option(fc.uint8Array({ maxLength: 64 }), { nil: undefined }),
   loadedAt: fc.double({ min: 0, max: 8.64e15, noNaN: true }),
@@ -32,6 +38,7 @@ const entries = fc.record<StoredEntry>({
   loadMs: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
   schema: fc.integer({ min: 0, max: 0xffff }),
   version: fc.option(version, { nil: undefined }),
+  generations: fc.option(generations, { nil: undefined }),
 });
 
 const HISTORY = Buffer.from('0123456789abcdef', 'hex');
@@ -123,12 +130,33 @@ describe('a record in Redis', () => {
     ).toBeUndefined();
   });
 
+  it('is neither written nor read with more of its tags than go with one value', () => {
+    const entry = { loadedAt: 5, softExpiry: 5, loadMs: 5, schema: 0, version: undefined };
+    const tagged = (length: number) =>
+      encodeRecord(
+        {
+          ...entry,
+          payload: undefined,
+          generations: { epoch: '', family: 0, tags: [['x'.repeat(length), 0]] },
+        },
+        HISTORY,
+      );
+    const frame = '["",0,["",0]]'.length;
+    expect(decodeRecord(tagged(2 ** 20 - frame)!)!.generations!.tags[0]![0]).toHaveLength(
+      2 ** 20 - frame,
+    );
+    expect(tagged(2 ** 20 - frame + 1)).toBeUndefined();
+  });
+
   it('that somebody else has written is an entry or nothing, and never a fault', () => {
     const foreign = fc.oneof(
       fc.uint8Array({ maxLength: 200 }),
       fc.uint8Array({ maxLength: 90 }).map((rest) => Uint8Array.of(0xc1, ...rest)),
       fc
-        .tuple(fc.constantFrom(0, 1, 2, 3, 4, 255), fc.uint8Array({ minLength: 30, maxLength: 90 }))
+        .tuple(
+          fc.constantFrom(0, 1, 2, 3, 4, 5, 6, 7, 8, 255),
+          fc.uint8Array({ minLength: 30, maxLength: 90 }),
+        )
         .map(([flags, rest]) => Uint8Array.of(0xc1, flags, ...rest)),
     );
     const mutated = fc
@@ -147,6 +175,10 @@ describe('a record in Redis', () => {
         expect(Number.isFinite(time) && time >= 0).toBe(true);
       }
       expect(entry.version).not.toBeNaN();
+      const { family = 0, tags = [] } = entry.generations ?? {};
+      for (const [tag, one] of [...tags, ['', family] as const]) {
+        expect([typeof tag, Number.isSafeInteger(one) && one >= 0]).toEqual(['string', true]);
+      }
     };
     return holds(fc.property(fc.oneof(mutated, foreign), check), 100_000).then(() =>
       expect(readable).toBeGreaterThan(10_000),
