@@ -291,4 +291,53 @@ const LOSSES = {
     },
     2 * PATIENCE_MS,
   );
+
+  it.each(
+    (Object.keys(LOSSES) as (keyof typeof LOSSES)[]).flatMap((loss) =>
+      (['key', 'tag', 'family'] as const).map((by) => [loss, by] as const),
+    ),
+  )(
+    '%s have no copy of the old value that was invalidated by its %s',
+    async (loss, by) => {
+      const redis = await LOSSES[loss]();
+      const fleet = await startFleetAt({ url: redis.url });
+      try {
+        const members = await Promise.all(
+          Array.from({ length: PROCESSES }, () => fleet.start({ copies: true })),
+        );
+        const [one] = members;
+        const { version: old } = await one!.read('lost');
+        await until('it is stored', () => redis.primary().cli('EXISTS', record) === '1');
+        for (const member of members) expect((await member.read('lost')).version).toBe(old);
+        await redis.keep();
+        redis.lose();
+        const { version, outcome } = await one!.change('lost', by);
+        expect([outcome, version]).toEqual(['acknowledged', old + 1]);
+        await until('all have heard of it', async () => {
+          const rows = await Promise.all(members.map((member) => member.read('lost')));
+          return rows.every((row) => row.version === version);
+        });
+        await redis.comeBack();
+        await until('all of them use it again', async () => {
+          for (const member of members) {
+            expect((await member.read('lost')).version).toBe(version);
+          }
+          return shared(members, `probe-${Date.now()}`);
+        });
+        await until('the new value is kept again', async () => {
+          const kept = [];
+          for (const member of members) {
+            expect((await member.read('lost')).version).toBe(version);
+            kept.push(await member.peek('lost'));
+          }
+          return kept.every((one) => one === version);
+        });
+        expect(await fleet.end()).toEqual(Array(PROCESSES).fill(WELL));
+      } finally {
+        await fleet.remove();
+        await redis.stop();
+      }
+    },
+    2 * PATIENCE_MS,
+  );
 });

@@ -9,9 +9,9 @@
 -- ARGV[2]  how long to keep the log after the last use, milliseconds
 -- ARGV[3]  how long to keep the tags at least, milliseconds
 --
--- `now` is the time of the server in microseconds.
+-- `now` is the time of the server in microseconds; `generations` one number for each tag.
 --
--- Returns {1, now, epoch, seq, {generation, …}}  where the log ends, and of each tag
+-- Returns {1, now, epoch, seq, generations}  where the log ends, and when they were invalidated
 
 -- include _time
 -- include _history

@@ -187,10 +187,15 @@ const tasks = {
   /** What the store has, without a load. */
   peek: async (key: string) => (await cache.peek(Rows, key))?.version,
 
-  /** Changes a row, and says what became of its invalidation. */
-  change: async (key: string) => {
+  /** Changes a row, and says what became of its invalidation: by its key, by its tag, or with all others. */
+  change: async (key: string, by: 'key' | 'tag' | 'family' = 'key') => {
     const version = await source.incr(key);
-    return { version, outcome: await cache.invalidate(Rows, key) };
+    const ways = {
+      key: () => cache.invalidate(Rows, key),
+      tag: () => cache.invalidateTag(tagOf(key)),
+      family: () => cache.invalidateFamily(Rows),
+    };
+    return { version, outcome: await ways[by]() };
   },
 
   /** So many callers of one row at once: the different answers they got. */
