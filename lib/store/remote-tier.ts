@@ -174,8 +174,9 @@ export class RemoteTier {
     bears: boolean,
     look: Look,
   ): Promise<Leased> | Leased {
-    if (loadedAt <= newerThan) return { outcome: 'refused' };
-    return this.leaseAfter(id, loadedAt, bears, look);
+    return loadedAt > newerThan
+      ? this.leaseAfter(id, loadedAt, bears, look)
+      : { outcome: 'refused' };
   }
 
   /** A write of the entry begins. Others need wait for it no longer than for a load. */
