@@ -89,7 +89,9 @@ export class Copies implements TagListener {
       const tag = tagIn(name);
       if (tag !== undefined) this.tags.invalidate(tag);
       const state = this.states.get(familyIn(name) ?? '');
-      if (state !== undefined) this.clear(state);
+      if (state === undefined) continue;
+      this.clear(state);
+      state.remote!.distrust();
     }
   }
 
