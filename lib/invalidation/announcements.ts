@@ -1,6 +1,7 @@
 import type { EntryName } from '../store/entry-name.js';
 import type { GuardedLog } from '../store/guarded-log.js';
 import type { LogPosition } from '../store/invalidation-log.js';
+import { UnderWay } from '../store/under-way.js';
 import type { Background } from '../time/background.js';
 
 /** More of them in one message would keep its reader from everything else. */
@@ -38,8 +39,8 @@ export class Announcements {
   private readonly untold = new Map<string, Change>();
   private timer: (() => void) | undefined;
   private ended = false;
-  /** What is being told again. */
-  private telling: Promise<void> = Promise.resolve();
+  /** What is being told, for the first time or again. */
+  private readonly telling = new UnderWay();
 
   constructor(
     private readonly log: GuardedLog,
@@ -66,6 +67,7 @@ export class Announcements {
         }),
       };
       this.turn = turn;
+      void this.telling.add(turn.done);
     }
     this.turn.changes.push(change);
     return this.turn.done;
@@ -81,7 +83,7 @@ export class Announcements {
   async end(): Promise<boolean> {
     this.ended = true;
     this.timer?.();
-    await this.telling;
+    await this.telling.settled();
     await this.appendUntold().catch(() => undefined);
     return [...this.untold.values()].some(isTag);
   }
@@ -119,8 +121,8 @@ export class Announcements {
 
   private tellAgain(): void {
     this.timer = undefined;
-    this.telling = this.appendUntold().catch(() => undefined);
-    this.background.track(this.telling);
+    const telling = this.appendUntold().catch(() => undefined);
+    this.background.track(this.telling.add(telling));
   }
 
   private async appendUntold(): Promise<void> {

@@ -390,6 +390,41 @@ describe('at the end of an application a tag', () => {
     ]);
   });
 
+  it.each(['a tag', 'an entity'])(
+    'has told what %s was invalidated with just before, though nobody waited for it',
+    async (what) => {
+      const { processes, log } = await linked();
+      const [one] = processes as [Process];
+      const before = log.end.seq;
+      const faults = await toldOf('fault', async () => {
+        const invalidating =
+          what === 'a tag' ? one.cache.invalidateTag('tea') : one.cache.invalidateFamily(Things);
+        await one.engine.close();
+        expect(await invalidating).toBe('acknowledged');
+      });
+      expect(log.end.seq - before).toBe(1);
+      expect(faults).toEqual([]);
+    },
+  );
+
+  it('tells once more what was on its way there for the first time, and was lost', async () => {
+    const { processes, log } = await linked();
+    const [one] = processes as [Process];
+    const before = log.end.seq;
+    const way = deferred<void>();
+    const append = one.told.append.bind(one.told);
+    one.told.append = () => way.promise.then(() => Promise.reject(new Error('lost')));
+    const invalidating = one.cache.invalidateTag('tea');
+    await settled();
+    const closing = one.engine.close();
+    await settled();
+    one.told.append = append;
+    way.resolve();
+    await closing;
+    expect(await invalidating).toBe('pending');
+    expect(log.end.seq - before).toBe(1);
+  });
+
   it('does not leave a tag untold silently that is on its way when the application ends', async () => {
     const { processes, pass } = await linked();
     const [one] = processes as [Process];
