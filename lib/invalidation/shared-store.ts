@@ -81,6 +81,11 @@ export class SharedStore {
     }
   }
 
+  /** What follows are last attempts. */
+  admitAll(): void {
+    this.store.admitAll();
+  }
+
   /** Nothing is asked by itself from now on. What others do not know yet they are told once more. */
   async end(): Promise<void> {
     this.told?.bus.close();

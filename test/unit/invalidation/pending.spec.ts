@@ -63,6 +63,19 @@ describe('an invalidation that the store does not acknowledge', () => {
     expect(await second!.peek(Users, 'a')).toBeUndefined();
   });
 
+  it('is sent once more with all others, though the store was away for long', async () => {
+    const { processes, pass } = fleet(2);
+    const [first, second] = processes;
+    const keys = Array.from({ length: 20 }, (_, i) => `${i}`);
+    for (const key of keys) await second!.read(Users, key, async () => 'old');
+    first!.way.has('rejected', ['invalidate']);
+    await Promise.all(keys.map(async (key) => first!.invalidate(Users, key)));
+    await pass(499);
+    first!.way.recovers();
+    expect(await told('fault', () => first!.engine.close())).toEqual([]);
+    for (const key of keys) expect(await second!.peek(Users, key)).toBeUndefined();
+  });
+
   it('is true here at once: the key asks the source, and not what the store still has', async () => {
     const { processes } = fleet(2);
     const [first, second] = processes;

@@ -390,15 +390,15 @@ describe('at the end of an application a tag', () => {
     ]);
   });
 
-  it.each(['a tag', 'an entity'])(
-    'has told what %s was invalidated with just before, though nobody waited for it',
+  it.each(['values', 'an entity'])(
+    'is told that was invalidated just before, though nobody waited for it: that of %s',
     async (what) => {
       const { processes, log } = await linked();
       const [one] = processes as [Process];
       const before = log.end.seq;
       const faults = await toldOf('fault', async () => {
         const invalidating =
-          what === 'a tag' ? one.cache.invalidateTag('tea') : one.cache.invalidateFamily(Things);
+          what === 'values' ? one.cache.invalidateTag('tea') : one.cache.invalidateFamily(Things);
         await one.engine.close();
         expect(await invalidating).toBe('acknowledged');
       });
@@ -407,7 +407,22 @@ describe('at the end of an application a tag', () => {
     },
   );
 
-  it('tells once more what was on its way there for the first time, and was lost', async () => {
+  it('is told once more, though the log was away for long', async () => {
+    const { processes, pass, log } = await linked();
+    const [one] = processes as [Process];
+    one.told.answers = 'none';
+    for (let time = 0; time < 10; time++) {
+      const invalidating = one.cache.invalidateTag('tea');
+      await pass(250);
+      expect(await invalidating).toBe('pending');
+    }
+    const before = log.end.seq;
+    one.told.answers = 'all';
+    expect(await toldOf('fault', () => one.engine.close())).toEqual([]);
+    expect(log.end.seq - before).toBe(1);
+  });
+
+  it('is told once more where it was on its way for the first time, and was lost', async () => {
     const { processes, log } = await linked();
     const [one] = processes as [Process];
     const before = log.end.seq;
