@@ -14,7 +14,7 @@ const MOST_UNTOLD = 10_000;
 export class UntoldError extends Error {}
 
 /** An entry, or the name of a tag. */
-type Change = EntryName | string;
+export type Change = EntryName | string;
 
 interface Announced {
   readonly changes: Change[];
@@ -79,13 +79,13 @@ export class Announcements {
     if (!this.ended) this.timer ??= this.background.after(RETRY_MS, () => this.tellAgain());
   }
 
-  /** The last attempt. Whether tags are left that nobody knows to be invalidated. */
-  async end(): Promise<boolean> {
+  /** The last attempt. What is left that nobody knows to be changed. */
+  async end(): Promise<readonly Change[]> {
     this.ended = true;
     this.timer?.();
     await this.telling.settled();
     await this.appendUntold().catch(() => undefined);
-    return [...this.untold.values()].some(isTag);
+    return [...this.untold.values()];
   }
 
   private async append(changes: readonly Change[]): Promise<void> {
@@ -134,6 +134,6 @@ export class Announcements {
   }
 }
 
-function isTag(change: Change): change is string {
+export function isTag(change: Change): change is string {
   return typeof change === 'string';
 }

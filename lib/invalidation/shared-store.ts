@@ -89,7 +89,8 @@ export class SharedStore {
   /** Nothing is asked by itself from now on. What others do not know yet they are told once more. */
   async end(): Promise<void> {
     this.told?.bus.close();
-    if (await this.told?.announcements.end()) this.told!.copies.leftUntold();
+    const left = (await this.told?.announcements.end()) ?? [];
+    if (left.length > 0) this.told!.copies.leftUntold(left);
   }
 
   close(): Promise<void> {

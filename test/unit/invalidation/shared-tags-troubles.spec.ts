@@ -440,6 +440,20 @@ describe('at the end of an application a tag', () => {
     expect(log.end.seq - before).toBe(1);
   });
 
+  it('does not leave an entry untold silently of which others have copies', async () => {
+    const { processes, pass } = await linked();
+    const [one, other] = processes as [Process, Process];
+    await other.read(Things, 'a', tagged());
+    one.told.answers = 'none';
+    const invalidating = one.invalidate(Things, 'a');
+    await pass(0);
+    expect(await invalidating).toBe('pending');
+    const faults = await toldOf('fault', () => one.engine.close());
+    expect(faults.map(({ entity, message }) => [entity, message])).toEqual([
+      ['thing', expect.stringMatching(/^1 entries of .* before the application ended/)],
+    ]);
+  });
+
   it('does not leave a tag untold silently that is on its way when the application ends', async () => {
     const { processes, pass } = await linked();
     const [one] = processes as [Process];
