@@ -45,17 +45,18 @@ export class Outcomes {
 }
 
 function isFailure(
-  { onUnacknowledged }: Policy,
+  { onUnacknowledged, keptIn }: Policy,
   outcome: InvalidationOutcome | undefined,
 ): boolean {
-  return outcome === 'pending' && onUnacknowledged === 'fail';
+  // A tag may be pending for others, also where this entity has none of its entries in a store.
+  return outcome === 'pending' && onUnacknowledged === 'fail' && keptIn !== 'process';
 }
 
 function unacknowledged(
   policies: readonly Policy[],
   result?: unknown,
 ): CacheInvalidationUnacknowledgedError {
-  // Only what is kept in a store is ever pending.
+  // Only who has a store asks to know.
   const each = policies.map(({ entity, store }) => ({ entity, store: store! }));
   return new CacheInvalidationUnacknowledgedError(each, result);
 }

@@ -1,6 +1,7 @@
 import type { EntryName } from '../store/entry-name.js';
 import type { GuardedLog } from '../store/guarded-log.js';
 import type { LogPosition } from '../store/invalidation-log.js';
+import { UnderWay } from '../store/under-way.js';
 import type { Background } from '../time/background.js';
 
 /** More of them in one message would keep its reader from everything else. */
@@ -13,7 +14,7 @@ const MOST_UNTOLD = 10_000;
 export class UntoldError extends Error {}
 
 /** An entry, or the name of a tag. */
-type Change = EntryName | string;
+export type Change = EntryName | string;
 
 interface Announced {
   readonly changes: Change[];
@@ -38,8 +39,8 @@ export class Announcements {
   private readonly untold = new Map<string, Change>();
   private timer: (() => void) | undefined;
   private ended = false;
-  /** What is being told again. */
-  private telling: Promise<void> = Promise.resolve();
+  /** What is being told, for the first time or again. */
+  private readonly telling = new UnderWay();
 
   constructor(
     private readonly log: GuardedLog,
@@ -66,6 +67,7 @@ export class Announcements {
         }),
       };
       this.turn = turn;
+      void this.telling.add(turn.done);
     }
     this.turn.changes.push(change);
     return this.turn.done;
@@ -77,13 +79,13 @@ export class Announcements {
     if (!this.ended) this.timer ??= this.background.after(RETRY_MS, () => this.tellAgain());
   }
 
-  /** The last attempt. Whether tags are left that nobody knows to be invalidated. */
-  async end(): Promise<boolean> {
+  /** The last attempt. What is left that nobody knows to be changed. */
+  async end(): Promise<readonly Change[]> {
     this.ended = true;
     this.timer?.();
-    await this.telling;
+    await this.telling.settled();
     await this.appendUntold().catch(() => undefined);
-    return [...this.untold.values()].some(isTag);
+    return [...this.untold.values()];
   }
 
   private async append(changes: readonly Change[]): Promise<void> {
@@ -119,8 +121,8 @@ export class Announcements {
 
   private tellAgain(): void {
     this.timer = undefined;
-    this.telling = this.appendUntold().catch(() => undefined);
-    this.background.track(this.telling);
+    const telling = this.appendUntold().catch(() => undefined);
+    this.background.track(this.telling.add(telling));
   }
 
   private async appendUntold(): Promise<void> {
@@ -132,6 +134,6 @@ export class Announcements {
   }
 }
 
-function isTag(change: Change): change is string {
+export function isTag(change: Change): change is string {
   return typeof change === 'string';
 }

@@ -5,7 +5,7 @@ import type { LogMessage, LogPosition } from '../store/invalidation-log.js';
 import type { TagGenerations } from '../store/tag-generations.js';
 import { familyIn, nameOfFamily, tagIn } from '../store/tag-names.js';
 import type { TagTable } from '../store/tag-table.js';
-import type { TagListener } from './announcements.js';
+import { isTag, type Change, type TagListener } from './announcements.js';
 
 /** How often the log is asked at least. */
 const POLL_MS = 1_000;
@@ -89,7 +89,9 @@ export class Copies implements TagListener {
       const tag = tagIn(name);
       if (tag !== undefined) this.tags.invalidate(tag);
       const state = this.states.get(familyIn(name) ?? '');
-      if (state !== undefined) this.clear(state);
+      if (state === undefined) continue;
+      this.clear(state);
+      state.remote!.distrust();
     }
   }
 
@@ -132,13 +134,21 @@ export class Copies implements TagListener {
     }
   }
 
-  /** The application has ended, and others do not know what it has invalidated together. */
-  leftUntold(): void {
-    for (const entity of this.states.keys()) {
+  /** The application has ended, and others do not know what it has changed. */
+  leftUntold(left: readonly Change[]): void {
+    const counts = new Map<string, number>();
+    for (const change of left) {
+      if (!isTag(change)) counts.set(change.entity, (counts.get(change.entity) ?? 0) + 1);
+    }
+    const single = [...counts].map(([entity, count]) => [entity, `${count} entries`] as const);
+    // Entries of any of them may carry the tag.
+    const together = left.some(isTag) ? [...this.states.keys()] : [];
+    const all = together.map((entity) => [entity, 'A tag or all entries'] as const);
+    for (const [entity, what] of [...single, ...all]) {
       this.events.fault(
         'CACHE_INVALIDATION_PENDING',
         entity,
-        `A tag or all entries of an entity were invalidated, and the store '${this.store}' could not be told before the application ended: other processes may serve old values of '${entity}' for their ttl.`,
+        `${what} of '${entity}' were invalidated, and those who share the store '${this.store}' could not be told before the application ended: other processes may serve the old values for their ttl.`,
         undefined,
       );
     }

@@ -130,6 +130,12 @@ export class Invalidator {
     state.tickets.touch();
     state.table.clear();
     remote.shutOut();
+    this.events.fault(
+      'CACHE_INVALIDATION_PENDING',
+      policy.entity,
+      `Any entry of '${policy.entity}' may have changed, and the store '${policy.store}' can only be told of single ones. It will not be told; other processes may serve old values, at most for their ttl.`,
+      trace,
+    );
     return 'pending';
   }
 

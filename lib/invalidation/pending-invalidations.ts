@@ -32,6 +32,7 @@ export class PendingInvalidations {
   private readonly backlog: Backlog;
   private timer: (() => void) | undefined;
   private isSending = false;
+  private ended = false;
 
   constructor(
     private readonly clock: Clock,
@@ -49,7 +50,7 @@ export class PendingInvalidations {
   add(state: EntityState, id: string, atLeast: Comparable | undefined): boolean {
     const { remote } = state;
     // After the end of the application nobody sends anything again.
-    if (remote === undefined || state.detour === 'closed') return false;
+    if (remote === undefined || this.ended) return false;
     const name = nameOf(state, id);
     const known = this.pending.get(name);
     if (known === undefined && this.pending.size >= MOST) {
@@ -97,6 +98,7 @@ export class PendingInvalidations {
 
   /** The last attempt. How many entries of which entities the store has not heard of, and will not. */
   async end(): Promise<ReadonlyMap<string, number>> {
+    this.ended = true;
     const now = this.clock.monotonic();
     await Promise.all([...this.pending.values()].map((pending) => this.settle(pending, now)));
     const left = new Map<string, number>();

@@ -81,10 +81,16 @@ export class SharedStore {
     }
   }
 
+  /** What follows are last attempts. */
+  admitAll(): void {
+    this.store.admitAll();
+  }
+
   /** Nothing is asked by itself from now on. What others do not know yet they are told once more. */
   async end(): Promise<void> {
     this.told?.bus.close();
-    if (await this.told?.announcements.end()) this.told!.copies.leftUntold();
+    const left = (await this.told?.announcements.end()) ?? [];
+    if (left.length > 0) this.told!.copies.leftUntold(left);
   }
 
   close(): Promise<void> {

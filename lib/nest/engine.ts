@@ -235,14 +235,16 @@ export class Engine {
     for (const { policy } of states) this.flights.poison(policy.entity);
     // Nobody may wait for what is on its way, as in a short process.
     await Promise.all(states.map(async ({ remote }) => remote?.told()));
+    const shared = [...new Set(this.shared.values())];
+    for (const store of shared) store.admitAll();
     const left = await this.pending.end();
-    await Promise.all([...new Set(this.shared.values())].map((store) => store.end()));
+    await Promise.all(shared.map((store) => store.end()));
     for (const [entity, count] of left) {
       const message = `${count} entries of '${entity}' were invalidated, and their store could not be told before the application ended: other processes may serve the old values for their ttl.`;
       this.events.fault('CACHE_INVALIDATION_PENDING', entity, message, undefined);
     }
     await this.background.close();
     for (const behind of this.behind.values()) behind.reportLost();
-    await Promise.all([...new Set(this.shared.values())].map((store) => store.close()));
+    await Promise.all(shared.map((store) => store.close()));
   }
 }

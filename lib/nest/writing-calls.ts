@@ -102,10 +102,10 @@ export class WritingCalls {
     const unknown = `${binding.method} threw before it said which keys it changed`;
     if (write !== undefined) {
       told.add(state.policy, this.engine.writer.failed(write));
-      if (ids === undefined) this.keysUnknown(state, unknown);
+      if (ids === undefined) this.keysUnknown(state, unknown, told);
     } else if (tags !== undefined) this.invalidateTags(state, tags, told);
     else if (binding.writes?.after === undefined) this.invalidate(state, ids, told);
-    else this.keysUnknown(state, unknown);
+    else this.keysUnknown(state, unknown, told);
   }
 
   /** `told`: collects what is to be waited for. */
@@ -117,14 +117,19 @@ export class WritingCalls {
   ): void {
     const { binding, state, ids, tags, write } = invalidation;
     const { after } = binding.writes ?? {};
-    if (write !== undefined) told.add(state.policy, this.store(invalidation, write, result));
+    if (write !== undefined) told.add(state.policy, this.store(invalidation, write, result, told));
     else if (tags !== undefined) this.invalidateTags(state, tags, told);
     else if (!this.says(invalidation, result, args)) return;
     else if (after === undefined) this.invalidate(state, ids, told);
     else this.invalidateTold(invalidation, () => after(result, ...args), told);
   }
 
-  private store({ binding, state, ids }: Invalidation, write: Write, result: unknown) {
+  private store(
+    { binding, state, ids }: Invalidation,
+    write: Write,
+    result: unknown,
+    told: Outcomes,
+  ) {
     const { stores } = binding;
     if (ids !== undefined) return this.engine.writer.stored(write, ids[0]!, result);
     try {
@@ -136,6 +141,7 @@ export class WritingCalls {
       this.keysUnknown(
         state,
         `keyOf of ${binding.method} did not tell the key of what was made: ${why}`,
+        told,
       );
       return settled;
     }
@@ -173,7 +179,7 @@ export class WritingCalls {
     });
     if (problems.length === 0) return;
     const what = `keysOf of ${binding.method} did not tell all keys that changed: ${problems[0]}`;
-    this.keysUnknown(state, what);
+    this.keysUnknown(state, what, told);
   }
 
   /** Nothing known means the whole entity. */
@@ -184,7 +190,7 @@ export class WritingCalls {
     else for (const id of ids) told.add(state.policy, invalidator.invalidate(state, id, trace));
   }
 
-  private keysUnknown(state: EntityState, what: string): void {
+  private keysUnknown(state: EntityState, what: string, told: Outcomes): void {
     const { entity, prefer } = state.policy;
     const trace = calls.getStore();
     const done =
@@ -193,7 +199,7 @@ export class WritingCalls {
         : `What it did not tell stays in '${entity}' until its ttl.`;
     this.engine.events.fault('CACHE_KEYS_UNKNOWN', entity, `${what}. ${done}`, trace);
     // Who prefers an error is never told by others, nor tells them.
-    if (prefer === 'error') void this.engine.invalidator.doubt(state, trace);
+    if (prefer === 'error') this.invalidate(state, undefined, told);
   }
 
   /** What `when` says; only a clear no keeps an old value in use. */

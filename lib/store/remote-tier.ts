@@ -24,6 +24,8 @@ export class RemoteTier {
   /** What was invalidated here, and the store does not know it yet. */
   readonly quarantined: Quarantine;
   private patienceMs = 0;
+  /** Until then what is doubtful may be what was invalidated together. */
+  private distrustsUntil = -Infinity;
   private readonly looks = new Looks();
   /** What was asked for in this turn, and has not been answered. */
   private readonly asked = new Map<string, Promise<CacheRecord | undefined>>();
@@ -58,6 +60,11 @@ export class RemoteTier {
     if (this.tags === undefined) this.shutOut();
     else this.tags.invalidateAll();
     return this.tags !== undefined;
+  }
+
+  /** All of them were invalidated: what is doubtful does not say whether it is older than that. */
+  distrust(): void {
+    this.distrustsUntil = this.clock.monotonic() + this.keepMs;
   }
 
   /** Others will not be told what was invalidated. */
@@ -307,8 +314,9 @@ export class RemoteTier {
 
   /** Whether it may answer a call; and whether `look` may end in a copy, for that it has to be known to be current. */
   private isUsable(stored: StoredEntry, look: Look | undefined): boolean | Promise<boolean> {
-    // Of what is doubtful nobody knows, nor of its tags.
-    if (this.tags === undefined || stored.isDoubtful === true) return true;
+    if (this.tags === undefined) return true;
+    // Of its tags nobody knows.
+    if (stored.isDoubtful === true) return this.clock.monotonic() >= this.distrustsUntil;
     const take = (verdict: Verdict) => {
       if (verdict === 'unknown' && look !== undefined) look.isCurrent = false;
       return verdict !== 'old';

@@ -17,6 +17,7 @@ import {
 } from 'nestjs-cache-contract';
 import { fleet, settled } from '../support/fleet.js';
 import { ManualClock } from '../support/manual-clock.js';
+import { MemoryLog } from '../support/memory-store/memory-log.js';
 import { MemoryStore } from '../support/memory-store/memory-store.js';
 import { TroubledStore } from '../support/troubled-store.js';
 import { closedLater } from './apps/start.js';
@@ -29,6 +30,19 @@ const base = {
 const Rights = entity<string>('right', { ...base, onUnacknowledged: 'fail' });
 const Roles = entity<string>('role', { ...base, onUnacknowledged: 'fail' });
 const Names = entity<string>('name', base);
+const Doors = entity<string>('door', { ...base, prefer: 'error', onUnacknowledged: 'fail' });
+const Tables = entity<string>('table', {
+  ...base,
+  maxStaleness: '1m',
+  store: 'process',
+  onUnacknowledged: 'fail',
+});
+const Locks = entity<string>('lock', {
+  ...base,
+  prefer: 'error',
+  write: writeThrough(),
+  onUnacknowledged: 'fail',
+});
 const Prices = entity<number>('price', {
   ...base,
   write: writeThrough(),
@@ -66,6 +80,21 @@ class Service {
   @Invalidates(Rights, { key: (id: string) => id, when: () => false })
   async grantNothing(id: string): Promise<string> {
     return this.write(`granted nothing to ${id}`);
+  }
+
+  @Invalidates(Doors, { keysOf: () => [''] })
+  async openSome(id: string): Promise<string> {
+    return this.write(`opened ${id}`);
+  }
+
+  @WriteThrough(Locks, { keyOf: () => '' })
+  async lockSome(id: string): Promise<string> {
+    return this.write(`locked ${id}`);
+  }
+
+  @Invalidates(Tables, { tags: (id: string) => [id] })
+  async lay(id: string): Promise<string> {
+    return this.write(`laid ${id}`);
   }
 
   @Invalidates(Names, (id: string) => id)
@@ -106,10 +135,12 @@ class Rest {
 }
 
 /** One process of an application, of which the way to the store may have trouble, and another that has none. */
-async function shop() {
+async function shop({ log = false } = {}) {
   const clock = new ManualClock();
   const store = new MemoryStore(clock);
   const way = new TroubledStore(store);
+  const told = log ? new MemoryLog().way() : undefined;
+  way.log = told;
   const module = await Test.createTestingModule({
     imports: [
       CacheModule.forRoot({ namespace: 'shop', store: { deadlineMs: 100, open: () => way } }),
@@ -137,6 +168,7 @@ async function shop() {
     service,
     cache: app.get(EntityCache),
     way,
+    told,
     others,
     seen,
     pass,
@@ -215,6 +247,40 @@ describe("methods that change an entity with onUnacknowledged: 'fail'", () => {
     expect(codes).toEqual([PENDING, PENDING]);
     expect(cache.contract(Names).onUnacknowledged).toBe('pending');
     expect(cache.contract(Rights).onUnacknowledged).toBe('fail');
+  });
+
+  it.each([
+    {
+      method: '@Invalidates(keysOf)',
+      run: (s: Service) => s.openSome('a'),
+      result: 'opened a',
+      entity: 'door',
+    },
+    {
+      method: '@WriteThrough(keyOf)',
+      run: (s: Service) => s.lockSome('a'),
+      result: 'locked a',
+      entity: 'lock',
+    },
+  ])(
+    'reject where nobody knows which keys changed, and others cannot be told that all of them may have: $method',
+    async ({ run, result, entity }) => {
+      const { service } = await shop();
+      let error!: CacheInvalidationUnacknowledgedError;
+      const codes = await faultsOf(async () => void (error = await failed(run(service))));
+      expect([error.result, error.entities]).toEqual([result, [entity]]);
+      expect(codes.sort()).toEqual([PENDING, 'CACHE_KEYS_UNKNOWN']);
+      service.error = DOWN;
+      await expect(run(service)).rejects.toBe(DOWN);
+    },
+  );
+
+  it('resolve where entries are kept in the process, also if others could not be told of a tag', async () => {
+    const { service, cache, told } = await shop({ log: true });
+    expect(await service.lay('a')).toBe('laid a');
+    told!.answers = 'none';
+    expect(await cache.invalidateTag('a')).toBe('pending');
+    expect(await service.lay('a')).toBe('laid a');
   });
 
   it('resolve where nothing was to be invalidated', async () => {

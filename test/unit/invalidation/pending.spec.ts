@@ -48,6 +48,34 @@ describe('an invalidation that the store does not acknowledge', () => {
     );
   });
 
+  it('is sent once more, too, where it was on its way when the application ended', async () => {
+    const { processes, pass } = fleet(2);
+    const [first, second] = processes;
+    await second!.read(Users, 'a', async () => 'old');
+    first!.way.has('lost', ['invalidate']);
+    const outcome = first!.invalidate(Users, 'a');
+    await settled();
+    const closed = first!.engine.close();
+    first!.way.recovers();
+    await pass(100);
+    await closed;
+    expect(await outcome).toBe('pending');
+    expect(await second!.peek(Users, 'a')).toBeUndefined();
+  });
+
+  it('is sent once more with all others, though the store was away for long', async () => {
+    const { processes, pass } = fleet(2);
+    const [first, second] = processes;
+    const keys = Array.from({ length: 20 }, (_, i) => `${i}`);
+    for (const key of keys) await second!.read(Users, key, async () => 'old');
+    first!.way.has('rejected', ['invalidate']);
+    await Promise.all(keys.map(async (key) => first!.invalidate(Users, key)));
+    await pass(499);
+    first!.way.recovers();
+    expect(await told('fault', () => first!.engine.close())).toEqual([]);
+    for (const key of keys) expect(await second!.peek(Users, key)).toBeUndefined();
+  });
+
   it('is true here at once: the key asks the source, and not what the store still has', async () => {
     const { processes } = fleet(2);
     const [first, second] = processes;
@@ -136,17 +164,28 @@ describe('an invalidation that the store does not acknowledge', () => {
 
   it('keeps no application from closing, nor is it sent after that', async () => {
     const { clock, processes, pass, underWay } = fleet(1);
-    const [{ way, engine, invalidate: drop, warnings }] = processes as [(typeof processes)[0]];
+    const [{ way, engine, invalidate: drop }] = processes as [(typeof processes)[0]];
     way.has('lost', ['invalidate']);
     const outcome = drop(Users, 'a');
     await settled();
-    const closed = engine.close();
-    await pass(100);
-    await closed;
+    const faults = await told('fault', async () => {
+      const closed = engine.close();
+      // What was on its way, and once more.
+      await pass(100);
+      await pass(100);
+      await closed;
+    });
     expect(await outcome).toBe('pending');
-    expect(warnings).toEqual([
-      "[CACHE_INVALIDATION_PENDING] An entry of 'user' was invalidated, and the store 'default' could not be told. It will not be told again; other processes may serve the old value, at most for its ttl. Further ones are only told as 'fault' events.",
+    expect(faults.map(({ message }) => message)).toEqual([
+      expect.stringContaining('It is told again until it has heard'),
+      expect.stringMatching(/^1 entries of 'user' were invalidated, and their store could not/),
     ]);
+    expect([underWay(), clock.pending]).toEqual([0, 0]);
+    way.asked.length = 0;
+    const late = drop(Users, 'b');
+    await pass(500);
+    expect(await late).toBe('pending');
+    expect(way.asked).toEqual([]);
     expect([underWay(), clock.pending]).toEqual([0, 0]);
   });
 });

@@ -390,6 +390,70 @@ describe('at the end of an application a tag', () => {
     ]);
   });
 
+  it.each(['values', 'an entity'])(
+    'is told that was invalidated just before, though nobody waited for it: that of %s',
+    async (what) => {
+      const { processes, log } = await linked();
+      const [one] = processes as [Process];
+      const before = log.end.seq;
+      const faults = await toldOf('fault', async () => {
+        const invalidating =
+          what === 'values' ? one.cache.invalidateTag('tea') : one.cache.invalidateFamily(Things);
+        await one.engine.close();
+        expect(await invalidating).toBe('acknowledged');
+      });
+      expect(log.end.seq - before).toBe(1);
+      expect(faults).toEqual([]);
+    },
+  );
+
+  it('is told once more, though the log was away for long', async () => {
+    const { processes, pass, log } = await linked();
+    const [one] = processes as [Process];
+    one.told.answers = 'none';
+    for (let time = 0; time < 10; time++) {
+      const invalidating = one.cache.invalidateTag('tea');
+      await pass(250);
+      expect(await invalidating).toBe('pending');
+    }
+    const before = log.end.seq;
+    one.told.answers = 'all';
+    expect(await toldOf('fault', () => one.engine.close())).toEqual([]);
+    expect(log.end.seq - before).toBe(1);
+  });
+
+  it('is told once more where it was on its way for the first time, and was lost', async () => {
+    const { processes, log } = await linked();
+    const [one] = processes as [Process];
+    const before = log.end.seq;
+    const way = deferred<void>();
+    const append = one.told.append.bind(one.told);
+    one.told.append = () => way.promise.then(() => Promise.reject(new Error('lost')));
+    const invalidating = one.cache.invalidateTag('tea');
+    await settled();
+    const closing = one.engine.close();
+    await settled();
+    one.told.append = append;
+    way.resolve();
+    await closing;
+    expect(await invalidating).toBe('pending');
+    expect(log.end.seq - before).toBe(1);
+  });
+
+  it('does not leave an entry untold silently of which others have copies', async () => {
+    const { processes, pass } = await linked();
+    const [one, other] = processes as [Process, Process];
+    await other.read(Things, 'a', tagged());
+    one.told.answers = 'none';
+    const invalidating = one.invalidate(Things, 'a');
+    await pass(0);
+    expect(await invalidating).toBe('pending');
+    const faults = await toldOf('fault', () => one.engine.close());
+    expect(faults.map(({ entity, message }) => [entity, message])).toEqual([
+      ['thing', expect.stringMatching(/^1 entries of .* before the application ended/)],
+    ]);
+  });
+
   it('does not leave a tag untold silently that is on its way when the application ends', async () => {
     const { processes, pass } = await linked();
     const [one] = processes as [Process];

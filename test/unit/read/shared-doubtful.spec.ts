@@ -8,6 +8,7 @@ import {
 import { calls } from '../../../lib/read/call-context.js';
 import { deferred } from '../../support/engine.js';
 import { fleet as fleetWith, settled, source } from '../../support/fleet.js';
+import { MemoryLog } from '../../support/memory-store/memory-log.js';
 import { MemoryStore } from '../../support/memory-store/memory-store.js';
 
 const times = { ttl: '10s', jitter: 0, loadTimeout: '3s' } as const;
@@ -125,6 +126,30 @@ describe('an entry whose store has failed over since it was stored', () => {
     load.error = new Error('database down');
     await expect(other.read(Found, 'a', load)).rejects.toBe(load.error);
   });
+
+  it.each(['told', 'not told yet'])(
+    'is not served in place of an error once all of its entity were invalidated, and that is %s',
+    async (how) => {
+      let store!: MemoryStore;
+      const log = new MemoryLog();
+      const all = fleetWith(2, (clock) => (store = new MemoryStore(clock)), log);
+      const [one, other] = all.processes as [(typeof all.processes)[0], (typeof all.processes)[0]];
+      for (const { engine } of all.processes) engine.entities.stateOf(Shelves);
+      await settled();
+      await one.read(Shelves, 'a', async () => 'old');
+      await settled();
+      store.failOver();
+      log.failOver(0);
+      const load = source();
+      load.error = new Error('database down');
+      if (how === 'not told yet') other.told.answers = 'none';
+      const invalidating = other.cache.invalidateFamily(Shelves);
+      await settled();
+      expect(await invalidating).toBe(how === 'told' ? 'acknowledged' : 'pending');
+      await expect(other.read(Shelves, 'a', load)).rejects.toBe(load.error);
+      await expect(other.read(Shelves, 'a', load)).rejects.toBe(load.error);
+    },
+  );
 
   it('is not stored by a load that began before', async () => {
     const { one, other, failOver } = fleet();
