@@ -23,9 +23,15 @@ local function micros()
   return time[1] * 1000000 + time[2]
 end
 
--- What this server calls its history: another one where it was a replica until now, or has started anew.
+-- Which history of its data this server has, as records know it: 8 bytes. It begins another one where it may lack the end
+-- of what was acknowledged: as a replica that becomes primary, and when it starts from its disk. NO_HISTORY where it does
+-- not say.
+local NO_HISTORY = string.rep('\0', 8)
+
 local function history_of_server()
-  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
+  local id = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
+  if #id < 16 then return NO_HISTORY end
+  return (string.gsub(string.sub(id, 1, 16), '%x%x', function(byte) return string.char(tonumber(byte, 16)) end))
 end
 
 -- What was heard of the log until now is worth nothing.
@@ -91,6 +97,9 @@ local WRITER = 'outside'
 -- What the ids of tuples begin with has no form in UTF-8: this is how names have it, and JSON.
 local TUPLE_IN_NAME, TUPLE_IN_JSON = '%D800', '\\ud800'
 local MOST_CHARACTERS = 256
+
+local USAGE = 'EVAL <script> 0 <namespace> <entity> <key> <key>…; redis-cli takes a comma between spaces before them: '
+  .. '--eval invalidate.lua , <namespace> <entity> <key>…'
 
 local function refused(what, fix)
   return redis.error_reply('ERR invalidate.lua expected ' .. what .. '. Fix: ' .. fix)
@@ -168,12 +177,12 @@ local namespace, entity = ARGV[1] or '', ARGV[2] or ''
 for _, name in ipairs({{'namespace', namespace}, {'entity', entity}}) do
   if #name[2] > 64 or not string.find(name[2], '^[%w_.-]+$') then
     return refused('as ' .. name[1] .. " 1 to 64 letters, digits, '-', '_' and '.', got something else of "
-      .. #name[2] .. ' bytes', 'EVAL <script> 0 <namespace> <entity> <key> <key>…')
+      .. #name[2] .. ' bytes', USAGE .. '.')
   end
 end
 if not ARGV[3] or #ARGV - 2 > MOST_KEYS then
   return refused('1 to 1000 keys, got ' .. math.max(0, #ARGV - 2),
-    'EVAL <script> 0 <namespace> <entity> <key> <key>…; more keys in further commands.')
+    USAGE .. '; more keys in further commands.')
 end
 
 local entries = {}
