@@ -98,6 +98,9 @@ local WRITER = 'outside'
 local TUPLE_IN_NAME, TUPLE_IN_JSON = '%D800', '\\ud800'
 local MOST_CHARACTERS = 256
 
+local USAGE = 'EVAL <script> 0 <namespace> <entity> <key> <key>…; redis-cli takes a comma between spaces before them: '
+  .. '--eval invalidate.lua , <namespace> <entity> <key>…'
+
 local function refused(what, fix)
   return redis.error_reply('ERR invalidate.lua expected ' .. what .. '. Fix: ' .. fix)
 end
@@ -174,12 +177,12 @@ local namespace, entity = ARGV[1] or '', ARGV[2] or ''
 for _, name in ipairs({{'namespace', namespace}, {'entity', entity}}) do
   if #name[2] > 64 or not string.find(name[2], '^[%w_.-]+$') then
     return refused('as ' .. name[1] .. " 1 to 64 letters, digits, '-', '_' and '.', got something else of "
-      .. #name[2] .. ' bytes', 'EVAL <script> 0 <namespace> <entity> <key> <key>…')
+      .. #name[2] .. ' bytes', USAGE .. '.')
   end
 end
 if not ARGV[3] or #ARGV - 2 > MOST_KEYS then
   return refused('1 to 1000 keys, got ' .. math.max(0, #ARGV - 2),
-    'EVAL <script> 0 <namespace> <entity> <key> <key>…; more keys in further commands.')
+    USAGE .. '; more keys in further commands.')
 end
 
 local entries = {}

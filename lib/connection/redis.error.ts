@@ -4,6 +4,9 @@ import { CacheError } from '../errors/cache.error.js';
 const PASSING =
   /^(LOADING|READONLY|MASTERDOWN|NOREPLICAS|OOM|BUSY|UNKILLABLE|TRYAGAIN|CLUSTERDOWN|MISCONF|ERR max number of clients)\b/;
 
+/** A script says it otherwise than a command, and Redis 7.0 otherwise than later ones. */
+const LACKING_RIGHTS = /^NOPERM|The user executing the script can't|ACL failure in script/;
+
 /** Redis is there and cannot do what is asked of it, or refuses to, and will go on to. */
 export class CacheRedisError extends CacheError {
   constructor(
@@ -73,8 +76,8 @@ function remedy(message: string): string {
   if (/'select' command|DB index/.test(message)) {
     return 'choose a database that this Redis has, as path of the url or as db of the client, and allow this user +select; or leave it out for the first one.';
   }
-  if (message.startsWith('NOPERM')) {
-    return 'allow this user EVALSHA, EVAL, SUBSCRIBE, PUBLISH, INFO and the commands of the script, on the keys and channels of the namespace.';
+  if (LACKING_RIGHTS.test(message)) {
+    return 'allow this user EVALSHA, EVAL, SUBSCRIBE, PUBLISH, INFO and the commands of the script, on the keys and channels of the namespace: docs/redis.md lists them.';
   }
   if (message.includes('WRONGTYPE')) {
     return 'remove the keys of the namespace that something else has written, or choose another namespace.';

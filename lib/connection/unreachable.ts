@@ -22,6 +22,12 @@ export interface Reason {
 export function reasonOf(error: NoAnswerError): Reason {
   if (error instanceof UnreachableError) return error;
   const { message } = (error.cause ?? error) as Error;
+  if (message.startsWith("Stream isn't writeable")) {
+    return {
+      problem: 'it is there, and not ready',
+      fix: 'see whether it is still loading its data, or is a replica that has lost its primary.',
+    };
+  }
   return { problem: message, fix: 'see whether Redis runs, and what it says in its log.' };
 }
 

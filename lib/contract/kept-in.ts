@@ -104,7 +104,7 @@ function leaseOfCopies(
 }
 
 /** What to do for entries that are to be invalidated together. */
-export const TO_BE_TOLD = `keep it in a redisStore() without \`prefer: 'error'\`, with its \`ttl\` within \`maxStaleness.normal\` or that at ${formatDuration(TOLD_WITHIN_MS)} or more; or write \`store: '${PROCESS}'\` in its contract`;
+export const TO_BE_TOLD = `keep it in a redisStore() without \`prefer: 'error'\`, and with \`maxStaleness.normal\` at ${formatDuration(TOLD_WITHIN_MS)} or more, or at its \`ttl\`; or write \`store: '${PROCESS}'\` in its contract, with \`maxStaleness\` at its \`ttl\` or more`;
 
 function untold(what: string, owner: string, store: string, at: string): Fault {
   return {

@@ -3,6 +3,7 @@ import { NOTHING_CACHED } from '../contract/acceptance.js';
 import type { AnyEntity, Entity, EntityKey, KeyOf, ValueOf, Version } from '../contract/entity.js';
 import type { Policy } from '../contract/policy.js';
 import { idOf, idsOf } from '../entry/key.js';
+import { isTag } from '../entry/tag.js';
 import { comparable, type Comparable } from '../entry/version.js';
 import { worstStaleness, type Exposure } from '../contract/worst-case.js';
 import { CacheUsageError } from '../errors/cache.error.js';
@@ -172,7 +173,13 @@ export class EntityCache {
    * because a store could not be told: it may concern entities of several contracts.
    */
   async invalidateTag(tag: string): Promise<InvalidationOutcome> {
-    if (typeof tag !== 'string' || tag === '') throw misused('invalidateTag(…)', 'a tag', tag);
+    if (!isTag(tag)) {
+      throw new CacheUsageError(
+        'CACHE_ARGUMENT_INVALID',
+        `EntityCache.invalidateTag(…) expected a text that is not empty, got ${show(tag)}`,
+        "pass one tag, as values carry it: 'category:tea'; for all entries of an entity call invalidateFamily(entity).",
+      );
+    }
     return Promise.resolve(this.engine.invalidator.invalidateTag(tag, calls.getStore()));
   }
 

@@ -57,7 +57,7 @@ export function Invalidates(entity: AnyEntity, target?: unknown): MethodDecorato
     if (writes === undefined) {
       fault(
         `@Invalidates expected a key function, { key }, { keys }, { keysOf }, { tags } or { family: true }, got ${shape(target)}.`,
-        'write @Invalidates(entity, (id: string) => id).',
+        'write @Invalidates(entity, (id: string) => id); key, keys, keysOf, tags and when are functions, one of the first four alone, and when stands beside key or keys.',
       );
     }
     return { writes: writes ?? {} };
@@ -88,6 +88,8 @@ function one(key: AnyFunction): WriteTarget {
 
 function shape(target: unknown): string {
   return typeof target === 'object' && target !== null && !Array.isArray(target)
-    ? `{ ${Object.keys(target).join(', ')} }`
+    ? `{ ${Object.entries(target)
+        .map(([name, value]) => `${name}: ${show(value)}`)
+        .join(', ')} }`
     : show(target);
 }

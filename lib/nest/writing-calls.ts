@@ -1,7 +1,7 @@
 import type { EntityKey } from '../contract/entity.js';
 import { idOf, idsOf, ownKey } from '../entry/key.js';
+import { noTagsIn } from '../entry/tag.js';
 import { CacheUsageError } from '../errors/cache.error.js';
-import { show } from '../errors/wording.js';
 import { Outcomes } from '../invalidation/acknowledged.js';
 import { calls } from '../read/call-context.js';
 import type { EntityState } from '../store/entity-state.js';
@@ -225,11 +225,11 @@ function nameOf(error: unknown): string {
 }
 
 function tagsOf(tags: unknown): readonly string[] {
-  if (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string' && tag !== ''))
-    return [...(tags as string[])]; // the method may change its arguments
+  const came = noTagsIn(tags);
+  if (came === undefined) return [...(tags as string[])]; // the method may change its arguments
   throw new CacheUsageError(
     'CACHE_ARGUMENT_INVALID',
-    `\`tags\` must return an array of texts, got ${show(tags)}`,
+    `\`tags\` must return an array of texts that are not empty, got ${came}`,
     "return an array such as ['category:tea'].",
   );
 }

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { setMaxListeners } from 'node:events';
 import { NOTHING_CACHED } from '../contract/acceptance.js';
 import type { OriginCap } from '../coordination/origin-cap.js';
+import { noTagsIn } from '../entry/tag.js';
 import { CacheUsageError } from '../errors/cache.error.js';
 import { show } from '../errors/wording.js';
 import type { Trace } from '../events/event-source.js';
@@ -22,7 +23,11 @@ export interface LoadContext {
    * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID if it is no duration
    */
   readonly ttl: (ttl: Duration) => void;
-  /** This value carries these tags, besides those the contract gives it. */
+  /**
+   * This value carries these tags, besides those the contract gives it.
+   *
+   * @throws {CacheUsageError} CACHE_ARGUMENT_INVALID if one is no text, or empty
+   */
   readonly tags: (...tags: string[]) => void;
 }
 
@@ -59,7 +64,7 @@ export class LoadFrame {
       },
       skip: () => void (this.skipped = true),
       ttl: (ttl) => void (this.ttlMs = Math.min(this.ttlMs, checkedTtl(ttl))),
-      tags: (...tags) => void this.tags.push(...tags),
+      tags: (...tags) => void this.tags.push(...checkedTags(tags)),
     };
   }
 
@@ -82,6 +87,16 @@ function checkedTtl(ttl: Duration): number {
     'CACHE_ARGUMENT_INVALID',
     `currentLoad().ttl() expected a duration, got ${show(ttl)}`,
     "write milliseconds as a number, or one number with one unit: '30s'.",
+  );
+}
+
+function checkedTags(tags: readonly string[]): readonly string[] {
+  const came = noTagsIn(tags);
+  if (came === undefined) return tags;
+  throw new CacheUsageError(
+    'CACHE_ARGUMENT_INVALID',
+    `currentLoad().tags() expected texts that are not empty, got ${came}`,
+    "write each tag as an argument of its own: currentLoad().tags('category:tea', 'brand:twig').",
   );
 }
 
@@ -135,7 +150,7 @@ const NO_LOAD: LoadContext = {
   stale: undefined,
   skip: () => undefined,
   ttl: (ttl) => void checkedTtl(ttl),
-  tags: () => undefined,
+  tags: (...tags) => void checkedTags(tags),
 };
 
 /**

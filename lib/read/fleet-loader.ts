@@ -136,8 +136,8 @@ export class FleetLoader {
   unanswered({ policy }: EntityState, context: CallContext | undefined, error: unknown): void {
     const told =
       error === REFUSED
-        ? 'refuses what it is asked: it is full, or a replica, or has something else under a key'
-        : 'gave no answer in time';
+        ? 'refuses what it is asked: it is full, a replica or short of replicas, or has something else under a key, or its user lacks rights'
+        : 'is out of reach, or gave no answer in time';
     this.events.fault(
       'CACHE_STORE_OUT_OF_REACH',
       policy.entity,
@@ -150,7 +150,7 @@ export class FleetLoader {
     this.events.fault(
       'CACHE_STORE_OUT_OF_REACH',
       policy.entity,
-      `The store '${policy.store}' takes nothing: it is full, or a replica. Each process loads '${policy.entity}' for itself until it does.`,
+      `The store '${policy.store}' takes nothing: it is full, a replica, or short of replicas (min-replicas-to-write). Each process loads '${policy.entity}' for itself until it does.`,
       context,
     );
   }

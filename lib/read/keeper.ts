@@ -3,8 +3,10 @@ import type { ReadThroughPolicy } from '../contract/policy.js';
 import { CacheRecord, type HandOut, type RecordExtras } from '../entry/record.js';
 import { copy } from '../entry/copy.js';
 import { seal, Unstorable, type Sealed } from '../entry/seal.js';
+import { noTagsIn } from '../entry/tag.js';
 import { comparable, type Comparable } from '../entry/version.js';
 import { weightOf } from '../entry/weight.js';
+import { show } from '../errors/wording.js';
 import type { EventSource, Trace } from '../events/event-source.js';
 import { channels, type CacheEvents } from '../events/events.js';
 import type { FillOutcome } from '../store/cache-store.js';
@@ -223,7 +225,9 @@ export class Keeper {
     function versionOf(): Comparable | undefined {
       const version: unknown = policy.version?.(value);
       const known = comparable(version);
-      if (known === undefined && version !== undefined) throw new TypeError('no version');
+      if (known === undefined && version !== undefined) {
+        throw new NotSaid(`a number, a bigint or a Date, got ${show(version)}`);
+      }
       return known;
     }
     function tagsOf(): readonly string[] | undefined {
@@ -233,7 +237,7 @@ export class Keeper {
         (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string'))
       )
         return tags;
-      throw new TypeError('no tags');
+      throw new NotSaid(`an array of texts, got ${noTagsIn(tags)}`);
     }
   }
 
@@ -241,9 +245,11 @@ export class Keeper {
   private asked<T>({ state, trace }: Origin, name: string, ask: () => T): T | undefined {
     try {
       return ask();
-    } catch {
+    } catch (error) {
       const { entity } = state.policy;
-      const message = `\`${name}\` of '${entity}' threw, or said something else than ${name}; the value was treated as one without.`;
+      const what =
+        error instanceof NotSaid ? `must return ${error.message}` : `threw ${nameOf(error)}`;
+      const message = `\`${name}\` of '${entity}' ${what}; the value was treated as one without ${name}. Fix: look at \`${name}\` in the contract of '${entity}'.`;
       this.events.fault('CACHE_CALLBACK_FAILED', entity, message, trace);
       return undefined;
     }
@@ -287,7 +293,14 @@ function told({ path, found, revivable }: Unstorable, entity: string, revives: b
   return `${what}. Fix: return plain data (and Date, Map, Set, bigint, Uint8Array)${or}.`;
 }
 
+/** A function of the contract says something else than what it is for. */
+class NotSaid extends Error {}
+
+/** Not its message: that may quote what a log should not hold. */
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}
+
 function failed(error: unknown, entity: string): string {
-  const name = error instanceof Error ? error.name : typeof error;
-  return `copying it, or making it again with \`revive\`, threw ${name}. Fix: look at its getters and at \`revive\` of '${entity}'.`;
+  return `copying it, or making it again with \`revive\`, threw ${nameOf(error)}. Fix: look at its getters and at \`revive\` of '${entity}'.`;
 }

@@ -5,16 +5,13 @@ import { picture, severalPicture, soFar, writesPicture } from './storm/picture.j
 import { withInstances } from './storm/several.js';
 import { withWrites } from './storm/with-writes.js';
 
-const { values } = parseArgs({
-  options: {
-    instances: { type: 'string', default: '1' },
-    writes: { type: 'boolean', default: false },
-  },
-});
-const count = Number(values.instances);
+const values = asked();
+const count = Number(values?.instances);
 
-if (!Number.isInteger(count) || count < 1 || count > 16) {
-  console.error(`--instances takes a number from 1 to 16, got ${values.instances}`);
+if (values === undefined) {
+  process.exitCode = 1;
+} else if (!Number.isInteger(count) || count < 1 || count > 16) {
+  console.error(`--instances takes a number from 1 to 16, got ${values.instances || 'nothing'}`);
   process.exitCode = 1;
 } else if (values.writes && count === 1) {
   console.error('--writes is about what several instances see of each other: add --instances 4');
@@ -46,5 +43,21 @@ if (!Number.isInteger(count) || count < 1 || count > 16) {
     } finally {
       await redis.end();
     }
+  }
+}
+
+function asked() {
+  try {
+    return parseArgs({
+      options: {
+        instances: { type: 'string', default: '1' },
+        writes: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    console.error(
+      `${(error as Error).message}\nWrite npm run storm -- --instances 4 --writes, or leave out one or both of them.`,
+    );
+    return undefined;
   }
 }

@@ -109,7 +109,7 @@ class Bare {}
     expect(redis.cli('--scan').split('\n').sort()).toEqual([
       // Who asks what is new; nothing was, so there are no messages.
       'shop:1:log:{log}',
-      // All profiles could be invalidated at once: whoever stores one says when that was.
+      // Who keeps copies asks when all entries were invalidated last; who keeps none does not.
       'shop:1:log:{log}:t:f:profile',
       BASKET,
       'shop:1:v:{profile:u1}',

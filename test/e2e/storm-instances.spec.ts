@@ -78,6 +78,19 @@ it('says what it needs where there is no such server', async () => {
   ]);
 });
 
+it.each([
+  [['--writes', 'yes'], "Unexpected argument 'yes'"],
+  [['--instance', '2'], "Unknown option '--instance'"],
+  [['--instances'], "Option '--instances <value>' argument missing"],
+])('says how it is called when it does not understand %j', async (args, problem) => {
+  const { code, said } = await storm(args, {});
+  expect(code).toBe(1);
+  expect(said.startsWith(problem)).toBe(true);
+  expect(said).toMatch(
+    /\nWrite npm run storm -- --instances 4 --writes, or leave out one or both of them\.\n$/,
+  );
+});
+
 it.each(['0', '17', 'four', '1.5'])('refuses to run as %s instances', async (count) => {
   const { code, said } = await storm([`--instances=${count}`], {});
   expect([code, said]).toEqual([1, `--instances takes a number from 1 to 16, got ${count}\n`]);

@@ -231,7 +231,11 @@ const anyKey = fc.oneof(
   });
 
   it.each<[string, (string | Buffer)[], RegExp]>([
-    ['no arguments', [], /expected as namespace 1 to 64 letters, .*got something else of 0 bytes/],
+    [
+      'no arguments',
+      [],
+      /expected as namespace 1 to 64 letters, .*got something else of 0 bytes\. Fix: .* redis-cli takes a comma between spaces before them/,
+    ],
     ['a namespace with a colon', ['a:b', 'user', 'a'], /expected as namespace/],
     ['an entity with a space', ['shop', 'a user', 'a'], /expected as entity 1 to 64 letters/],
     ['an entity of 65 letters', ['shop', 'a'.repeat(65), 'a'], /as entity .* of 65 bytes/],

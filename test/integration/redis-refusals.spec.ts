@@ -15,7 +15,7 @@ const Users = entity<string>('user', {
 });
 
 const TAKES_NOTHING =
-  "[CACHE_STORE_OUT_OF_REACH] The store 'default' takes nothing: it is full, or a replica. Each process loads 'user' for itself until it does. Further ones are only told as 'fault' events.";
+  "[CACHE_STORE_OUT_OF_REACH] The store 'default' takes nothing: it is full, a replica, or short of replicas (min-replicas-to-write). Each process loads 'user' for itself until it does. Further ones are only told as 'fault' events.";
 
 (hasRedis() ? describe : describe.skip)('a Redis that refuses', () => {
   let redis: TestRedis;
@@ -93,7 +93,7 @@ const TAKES_NOTHING =
     await settled();
     expect(await hits()).toBe(0);
     expect(test.warnings).toEqual([
-      "[CACHE_STORE_OUT_OF_REACH] The store 'default' refuses what it is asked: it is full, or a replica, or has something else under a key. Calls of 'user' ask the source meanwhile. Further ones are only told as 'fault' events.",
+      "[CACHE_STORE_OUT_OF_REACH] The store 'default' refuses what it is asked: it is full, a replica or short of replicas, or has something else under a key, or its user lacks rights. Calls of 'user' ask the source meanwhile. Further ones are only told as 'fault' events.",
     ]);
   });
 });

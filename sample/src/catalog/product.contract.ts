@@ -15,8 +15,8 @@ export const categoryTag = (category: string) => `category:${category}`;
  * A shop without a catalog is closed, so a product is served for a day when the database is in trouble. A change made
  * here is seen at once all the same. `null` means that there is no such product.
  *
- * Which products carry a tag is known in each process for itself, so they stay there, also where there is a Redis: what
- * another process changes is seen as late as what changes in the database.
+ * Each process keeps its own, also where there is a Redis, and no read asks that: what another process changes is seen
+ * as late as what changes in the database.
  */
 export const Products = entity<Product | null, number>('product', {
   maxStaleness: { normal: '6h', incident: '24h' },

@@ -119,7 +119,7 @@ describe('a contract that does not go with a store', () => {
           "entity 'thing' has tags, and its entries in the store 'default' can only be invalidated one by one.",
         at: 'here',
         why: 'this process would have to hear what others invalidate together, and have some time to.',
-        fix: "keep it in a redisStore() without `prefer: 'error'`, with its `ttl` within `maxStaleness.normal` or that at 2s or more; or write `store: 'process'` in its contract.",
+        fix: "keep it in a redisStore() without `prefer: 'error'`, and with `maxStaleness.normal` at 2s or more, or at its `ttl`; or write `store: 'process'` in its contract, with `maxStaleness` at its `ttl` or more.",
       },
     },
     {

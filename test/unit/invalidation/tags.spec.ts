@@ -171,6 +171,25 @@ describe('currentLoad().tags()', () => {
     expect(await site.page('a')).toBe('a 3');
   });
 
+  const mistakes: [string, unknown[], string][] = [
+    ['a number', ['front', 7], '7 (number) as number 2 of 2'],
+    ['an array in place of its parts', [['front', 'sale']], 'an array of 2 as number 1 of 1'],
+    ['an empty text', [''], "'' (string) as number 1 of 1"],
+    ['nothing', [undefined], 'undefined as number 1 of 1'],
+  ];
+
+  it.each(mistakes)('takes texts only: not %s', async (_, tags, came) => {
+    const { read, held } = setUp();
+    const refusal = `currentLoad().tags() expected texts that are not empty, got ${came}. Fix: write each tag as an argument of its own: currentLoad().tags('category:tea', 'brand:twig').`;
+    const say = (load: LoadContext) => {
+      load.tags(...(tags as string[]));
+      return 'home';
+    };
+    await expect(read(Pages, 'a', say)).rejects.toThrow(refusal);
+    expect(await held(Pages)).toBe('');
+    expect(() => currentLoad().tags(...(tags as string[]))).toThrow(refusal);
+  });
+
   it('belongs to the load that says it, not to the load around it', async () => {
     const { cache, read, held } = setUp();
     await read(Pages, 'a', () =>
@@ -369,24 +388,35 @@ describe('invalidating a tag during a load', () => {
 });
 
 describe('a `tags` that cannot tell', () => {
-  const nonsense: [string, () => unknown][] = [
+  const nonsense: [string, () => unknown, string][] = [
     [
       'throws',
       () => {
-        throw new Error('tags failed');
+        throw new RangeError('tags failed');
       },
+      'threw RangeError',
     ],
-    ['says a text', () => 'tea'],
-    ['says numbers', () => [1, 2]],
-    ['says a promise', () => Promise.resolve(['tea'])],
+    ['says a text', () => 'tea', "must return an array of texts, got 'tea' (string)"],
+    [
+      'says numbers',
+      () => [1, 2],
+      'must return an array of texts, got 1 (number) as number 1 of 2',
+    ],
+    [
+      'says a promise',
+      () => Promise.resolve(['tea']),
+      'must return an array of texts, got an object',
+    ],
   ];
 
-  it.each(nonsense)('is told when it %s, and costs the caller nothing', async (_, tags) => {
+  it.each(nonsense)('is told when it %s, and costs the caller nothing', async (_, tags, what) => {
     const { read, warnings } = setUp();
     const Broken = entity<string>('broken', { ...contract, tags: tags as () => string[] });
     expect(await read(Broken, 'a', () => 'x')).toBe('x');
     expect(warnings).toEqual([expect.stringContaining('CACHE_CALLBACK_FAILED')]);
-    expect(warnings[0]).toContain("`tags` of 'broken'");
+    expect(warnings[0]).toContain(
+      `\`tags\` of 'broken' ${what}; the value was treated as one without tags. Fix: look at \`tags\` in the contract of 'broken'.`,
+    );
   });
 
   it('leaves what the loader said of tags', async () => {

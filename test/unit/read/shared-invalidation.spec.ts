@@ -323,7 +323,7 @@ describe('all entries at once', () => {
   it('cannot be invalidated where processes share them, and the call says what to do instead', () => {
     const { processes } = fleet(1);
     expect(() => processes[0]!.invalidateFamily(Users)).toThrow(
-      "all entries of 'user' were to be invalidated, and those in the store 'default' can only be invalidated one by one. Fix: invalidate by key, or keep it in a redisStore() without `prefer: 'error'`, with its `ttl` within `maxStaleness.normal` or that at 2s or more; or write `store: 'process'` in its contract.",
+      "all entries of 'user' were to be invalidated, and those in the store 'default' can only be invalidated one by one. Fix: invalidate by key, or keep it in a redisStore() without `prefer: 'error'`, and with `maxStaleness.normal` at 2s or more, or at its `ttl`; or write `store: 'process'` in its contract, with `maxStaleness` at its `ttl` or more.",
     );
   });
 });

@@ -39,7 +39,7 @@ describe('a store that fails', () => {
     way.has('rejected');
     for (let i = 0; i < 5; i++) await read(Users, `${i}`, source());
     expect(warnings).toEqual([
-      "[CACHE_STORE_OUT_OF_REACH] The store 'default' gave no answer in time. Calls of 'user' ask the source until it does. Further ones are only told as 'fault' events.",
+      "[CACHE_STORE_OUT_OF_REACH] The store 'default' is out of reach, or gave no answer in time. Calls of 'user' ask the source until it does. Further ones are only told as 'fault' events.",
     ]);
   });
 
@@ -127,7 +127,7 @@ describe('a store that answers and takes nothing', () => {
     });
     expect(faults.map(({ code }) => code)).toEqual(Array(2).fill('CACHE_STORE_OUT_OF_REACH'));
     expect(warnings).toEqual([
-      "[CACHE_STORE_OUT_OF_REACH] The store 'default' takes nothing: it is full, or a replica. Each process loads 'user' for itself until it does. Further ones are only told as 'fault' events.",
+      "[CACHE_STORE_OUT_OF_REACH] The store 'default' takes nothing: it is full, a replica, or short of replicas (min-replicas-to-write). Each process loads 'user' for itself until it does. Further ones are only told as 'fault' events.",
     ]);
   });
 });

@@ -159,7 +159,7 @@ describe('a value that is not stored', () => {
       'CACHE_VALUE_UNSTORABLE',
     );
     expect(fault!.message).toBe(
-      "A value of 'thing' was returned but not stored: it carries tags, and its entries in the store 'default' can only be invalidated one by one. Fix: leave out currentLoad().tags(), or keep it in a redisStore() without `prefer: 'error'`, with its `ttl` within `maxStaleness.normal` or that at 2s or more; or write `store: 'process'` in its contract.",
+      "A value of 'thing' was returned but not stored: it carries tags, and its entries in the store 'default' can only be invalidated one by one. Fix: leave out currentLoad().tags(), or keep it in a redisStore() without `prefer: 'error'`, and with `maxStaleness.normal` at 2s or more, or at its `ttl`; or write `store: 'process'` in its contract, with `maxStaleness` at its `ttl` or more.",
     );
   });
 
