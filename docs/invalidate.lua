@@ -34,6 +34,16 @@ local function history_of_server()
   return (string.gsub(string.sub(id, 1, 16), '%x%x', function(byte) return string.char(tonumber(byte, 16)) end))
 end
 
+-- Something else lies where the log is to be, or something later. What is refused for another reason, as to who may not,
+-- passes or does not, and is no reason to begin anew.
+local function is_foreign(answer)
+  if type(answer) ~= 'table' or not answer.err then return false end
+  if string.find(answer.err, 'WRONGTYPE', 1, true) or string.find(answer.err, 'ID specified in XADD', 1, true) then
+    return true
+  end
+  error(answer)
+end
+
 -- What was heard of the log until now is worth nothing.
 local function begin_epoch(state_key, messages_key, candidate)
   redis.call('DEL', state_key, messages_key)
@@ -46,7 +56,7 @@ end
 local function epoch_of(state_key, messages_key, candidate)
   local known = redis.pcall('HMGET', state_key, 'epoch', 'history', 'seq')
   -- What is none of ours is lost as well.
-  local is_ours = not known.err and known[1] and string.match(known[3] or '', '^%d+$') and #known[3] < 16
+  local is_ours = not is_foreign(known) and known[1] and string.match(known[3] or '', '^%d+$') and #known[3] < 16
   if is_ours and known[2] == history_of_server() then return known[1] end
   return begin_epoch(state_key, messages_key, candidate)
 end
@@ -60,8 +70,7 @@ local function append(state_key, messages_key, candidate, channel, writer, messa
     return seq, redis.pcall('XADD', messages_key, 'MAXLEN', '~', most, seq .. '-1', 'w', writer, 'm', message)
   end
   local seq, added = add()
-  if type(added) == 'table' and added.err then
-    -- Something else is there, or something later: it is none of ours.
+  if is_foreign(added) then
     epoch = begin_epoch(state_key, messages_key, candidate)
     seq, added = add()
     if type(added) == 'table' and added.err then error(added) end
@@ -103,6 +112,10 @@ local USAGE = 'EVAL <script> 0 <namespace> <entity> <key> <key>…; redis-cli ta
 
 local function refused(what, fix)
   return redis.error_reply('ERR invalidate.lua expected ' .. what .. '. Fix: ' .. fix)
+end
+
+local function reason_of(failure)
+  return type(failure) == 'table' and failure.err or tostring(failure)
 end
 
 local function info(section)
@@ -227,7 +240,7 @@ for _, entry in ipairs(is_entry and entries or {}) do
   end)
   if not is_done then
     failures = failures + 1
-    failure = type(result) == 'table' and result.err or tostring(result)
+    failure = reason_of(result)
   end
 end
 
@@ -237,14 +250,23 @@ for at, entry in ipairs(is_log and entries or {}) do
   if #told == MOST_TOLD_AT_ONCE or at == #entries then
     local candidate = redis.sha1hex(info('server') .. micros())
     local message = '[' .. table.concat(told, ',') .. ']'
-    local _, _, heard = append(log_key, log_key .. ':m', candidate, prefix .. 'log', WRITER, message, MOST_MESSAGES, KEPT_MS)
-    listening = heard
+    local is_told, result = pcall(function()
+      local _, _, heard =
+        append(log_key, log_key .. ':m', candidate, prefix .. 'log', WRITER, message, MOST_MESSAGES, KEPT_MS)
+      return heard
+    end)
+    if not is_told then
+      return refused('to tell the processes that have copies, and Redis refused: ' .. reason_of(result),
+        'give the user the rights under "Rights" in docs/writers-outside.md, and send the command again; '
+          .. 'what Redis had of the entries is removed.')
+    end
+    listening = result
     told = {}
   end
 end
 
 if failures > 0 then
   return refused('to invalidate ' .. #entries .. ' entries, and Redis refused ' .. failures .. ' of them: '
-    .. failure, 'see what it says, and send the command again.')
+    .. failure, 'see what it says, remove a key that something else has written, and send the command again.')
 end
 return {removed, listening}

@@ -50,3 +50,8 @@ function distance(a: string, b: string): number {
   }
   return row[b.length]!;
 }
+
+/** What was thrown. Not its message: that may quote what a log should not hold. */
+export function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}

@@ -42,12 +42,26 @@ export class EventSource {
 
   /** A fault the cache deals with. Each kind is also logged, once per entity: it repeats with every call. */
   fault(code: AbsorbedFault, entity: string, message: string, trace: Trace | undefined): void {
-    if (channels.fault.hasSubscribers) {
-      this.publish('fault', { ...this.ofEntity(entity, trace), code, message });
-    }
+    this.publishFault(code, entity, message, trace);
     const kind = `${code} ${entity}`;
     if (this.warned.has(kind)) return;
     this.warned.add(kind);
     this.warn(`[${code}] ${message} Further ones are only told as 'fault' events.`);
+  }
+
+  /** One that is told at the end of the application, and logged whatever was logged before: nothing comes after it. */
+  lastFault(code: AbsorbedFault, entity: string, message: string): void {
+    this.publishFault(code, entity, message, undefined);
+    this.warn(`[${code}] ${message}`);
+  }
+
+  private publishFault(
+    code: AbsorbedFault,
+    entity: string,
+    message: string,
+    trace: Trace | undefined,
+  ): void {
+    if (!channels.fault.hasSubscribers) return;
+    this.publish('fault', { ...this.ofEntity(entity, trace), code, message });
   }
 }

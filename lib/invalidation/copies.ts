@@ -145,11 +145,10 @@ export class Copies implements TagListener {
     const together = left.some(isTag) ? [...this.states.keys()] : [];
     const all = together.map((entity) => [entity, 'A tag or all entries'] as const);
     for (const [entity, what] of [...single, ...all]) {
-      this.events.fault(
+      this.events.lastFault(
         'CACHE_INVALIDATION_PENDING',
         entity,
         `${what} of '${entity}' were invalidated, and those who share the store '${this.store}' could not be told before the application ended: other processes may serve the old values for their ttl.`,
-        undefined,
       );
     }
   }

@@ -241,7 +241,7 @@ export class Engine {
     await Promise.all(shared.map((store) => store.end()));
     for (const [entity, count] of left) {
       const message = `${count} entries of '${entity}' were invalidated, and their store could not be told before the application ended: other processes may serve the old values for their ttl.`;
-      this.events.fault('CACHE_INVALIDATION_PENDING', entity, message, undefined);
+      this.events.lastFault('CACHE_INVALIDATION_PENDING', entity, message);
     }
     await this.background.close();
     for (const behind of this.behind.values()) behind.reportLost();

@@ -1,5 +1,6 @@
 import type { EntityKey } from '../contract/entity.js';
 import { idOf, idsOf, ownKey } from '../entry/key.js';
+import { nameOf } from '../errors/wording.js';
 import { noTagsIn } from '../entry/tag.js';
 import { CacheUsageError } from '../errors/cache.error.js';
 import { Outcomes } from '../invalidation/acknowledged.js';
@@ -217,11 +218,6 @@ export class WritingCalls {
       return true;
     }
   }
-}
-
-function nameOf(error: unknown): string {
-  // Not its message: that may quote what a log should not hold.
-  return error instanceof Error ? error.name : typeof error;
 }
 
 function tagsOf(tags: unknown): readonly string[] {

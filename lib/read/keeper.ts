@@ -1,18 +1,17 @@
-import { TO_BE_TOLD } from '../contract/kept-in.js';
 import type { ReadThroughPolicy } from '../contract/policy.js';
 import { CacheRecord, type HandOut, type RecordExtras } from '../entry/record.js';
 import { copy } from '../entry/copy.js';
 import { seal, Unstorable, type Sealed } from '../entry/seal.js';
-import { noTagsIn } from '../entry/tag.js';
 import { comparable, type Comparable } from '../entry/version.js';
 import { weightOf } from '../entry/weight.js';
-import { show } from '../errors/wording.js';
+import { nameOf, show } from '../errors/wording.js';
 import type { EventSource, Trace } from '../events/event-source.js';
 import { channels, type CacheEvents } from '../events/events.js';
 import type { FillOutcome } from '../store/cache-store.js';
 import type { EntityState } from '../store/entity-state.js';
 import type { TagTable } from '../store/tag-table.js';
 import type { Clock } from '../time/clock.js';
+import { tagsOf, type Untaggable } from './value-tags.js';
 
 /** An error can hold on to sockets and bodies; one that says that there is nothing should not. */
 const MOST_BYTES_OF_ABSENCE = 16_384;
@@ -80,26 +79,21 @@ export class Keeper {
       this.disprove(origin);
       return this.record(origin, value, 'raw');
     }
-    const extras = this.extras(origin, value, sealed.bytes);
-    const isShared = state.remote !== undefined;
-    if (isShared && !state.policy.isTold && (extras?.tags.length ?? 0) > 0) {
-      this.tagged(origin);
+    const tags = tagsOf(state, value, origin.tags);
+    if ('why' in tags) {
+      this.untaggable(origin, tags);
       return this.record(origin, sealed.value, sealed.handOut);
     }
+    const extras = this.extras(origin, value, sealed.bytes, tags);
     const record = this.record(origin, sealed.value, sealed.handOut, extras);
     this.store(origin, record);
     return record;
   }
 
-  private tagged(origin: Origin): void {
-    const { entity, store } = origin.state.policy;
-    this.events.fault(
-      'CACHE_VALUE_UNSTORABLE',
-      entity,
-      `A value of '${entity}' was returned but not stored: it carries tags, and its entries in the store '${store}' can only be invalidated one by one. ` +
-        `Fix: leave out currentLoad().tags(), or ${TO_BE_TOLD}.`,
-      origin.trace,
-    );
+  private untaggable(origin: Origin, { code, why }: Untaggable): void {
+    const { entity } = origin.state.policy;
+    const message = `A value of '${entity}' was returned but not stored: ${why}`;
+    this.events.fault(code, entity, message, origin.trace);
     this.announce(origin, 'unstorable', 0);
     this.disprove(origin);
   }
@@ -125,7 +119,12 @@ export class Keeper {
       this.disprove(origin);
       return this.record(origin, error, 'thrown');
     }
-    const record = this.record(origin, error, 'thrown', this.extras(origin, null, bytes));
+    const tags = tagsOf(origin.state, null, origin.tags);
+    if ('why' in tags) {
+      this.untaggable(origin, tags);
+      return this.record(origin, error, 'thrown');
+    }
+    const record = this.record(origin, error, 'thrown', this.extras(origin, null, bytes, tags));
     if (bytes <= MOST_BYTES_OF_ABSENCE) {
       this.store(origin, record);
       return record;
@@ -211,48 +210,33 @@ export class Keeper {
     }
   }
 
-  private extras(origin: Origin, value: unknown, bytes: number): RecordExtras | undefined {
-    const { policy } = origin.state;
-    const known = value === null ? undefined : this.asked(origin, 'version', versionOf);
-    const counts = (policy.read as ReadThroughPolicy).maxBytes < Infinity;
-    const tags = [
-      ...(origin.tags ?? []),
-      ...((value === null ? undefined : this.asked(origin, 'tags', tagsOf)) ?? []),
-    ];
-    if (tags.length === 0 && known === undefined && !counts) return undefined;
-    return { bytes: counts ? bytes : 0, tags, taggedAt: origin.taggedAt, version: known };
-
-    function versionOf(): Comparable | undefined {
-      const version: unknown = policy.version?.(value);
-      const known = comparable(version);
-      if (known === undefined && version !== undefined) {
-        throw new NotSaid(`a number, a bigint or a Date, got ${show(version)}`);
-      }
-      return known;
-    }
-    function tagsOf(): readonly string[] | undefined {
-      const tags = policy.tags?.(value);
-      if (
-        tags === undefined ||
-        (Array.isArray(tags) && tags.every((tag) => typeof tag === 'string'))
-      )
-        return tags;
-      throw new NotSaid(`an array of texts, got ${noTagsIn(tags)}`);
-    }
+  private extras(
+    origin: Origin,
+    value: unknown,
+    bytes: number,
+    tags: readonly string[],
+  ): RecordExtras | undefined {
+    const version = value === null ? undefined : this.versionOf(origin, value);
+    const counts = (origin.state.policy.read as ReadThroughPolicy).maxBytes < Infinity;
+    if (tags.length === 0 && version === undefined && !counts) return undefined;
+    return { bytes: counts ? bytes : 0, tags, taggedAt: origin.taggedAt, version };
   }
 
-  /** What a function of the contract says; nothing, and a fault, if it throws or says nonsense. */
-  private asked<T>({ state, trace }: Origin, name: string, ask: () => T): T | undefined {
+  /** Nothing, and a fault, if the contract cannot tell it. */
+  private versionOf({ state, trace }: Origin, value: unknown): Comparable | undefined {
+    const { entity, version: ask } = state.policy;
+    let what: string;
     try {
-      return ask();
+      const version: unknown = ask?.(value);
+      const known = comparable(version);
+      if (known !== undefined || version === undefined) return known;
+      what = `must return a number, a bigint or a Date, got ${show(version)}`;
     } catch (error) {
-      const { entity } = state.policy;
-      const what =
-        error instanceof NotSaid ? `must return ${error.message}` : `threw ${nameOf(error)}`;
-      const message = `\`${name}\` of '${entity}' ${what}; the value was treated as one without ${name}. Fix: look at \`${name}\` in the contract of '${entity}'.`;
-      this.events.fault('CACHE_CALLBACK_FAILED', entity, message, trace);
-      return undefined;
+      what = `threw ${nameOf(error)}`;
     }
+    const message = `\`version\` of '${entity}' ${what}; the value was treated as one without version. Fix: look at \`version\` in the contract of '${entity}'.`;
+    this.events.fault('CACHE_CALLBACK_FAILED', entity, message, trace);
+    return undefined;
   }
 
   private record(
@@ -291,14 +275,6 @@ function told({ path, found, revivable }: Unstorable, entity: string, revives: b
   const or =
     revivable && !revives ? `, or give '${entity}' a \`revive\` that makes instances again` : '';
   return `${what}. Fix: return plain data (and Date, Map, Set, bigint, Uint8Array)${or}.`;
-}
-
-/** A function of the contract says something else than what it is for. */
-class NotSaid extends Error {}
-
-/** Not its message: that may quote what a log should not hold. */
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
 }
 
 function failed(error: unknown, entity: string): string {

@@ -7,8 +7,7 @@ local function append(state_key, messages_key, candidate, channel, writer, messa
     return seq, redis.pcall('XADD', messages_key, 'MAXLEN', '~', most, seq .. '-1', 'w', writer, 'm', message)
   end
   local seq, added = add()
-  if type(added) == 'table' and added.err then
-    -- Something else is there, or something later: it is none of ours.
+  if is_foreign(added) then
     epoch = begin_epoch(state_key, messages_key, candidate)
     seq, added = add()
     if type(added) == 'table' and added.err then error(added) end

@@ -1,3 +1,13 @@
+-- Something else lies where the log is to be, or something later. What is refused for another reason, as to who may not,
+-- passes or does not, and is no reason to begin anew.
+local function is_foreign(answer)
+  if type(answer) ~= 'table' or not answer.err then return false end
+  if string.find(answer.err, 'WRONGTYPE', 1, true) or string.find(answer.err, 'ID specified in XADD', 1, true) then
+    return true
+  end
+  error(answer)
+end
+
 -- What was heard of the log until now is worth nothing.
 local function begin_epoch(state_key, messages_key, candidate)
   redis.call('DEL', state_key, messages_key)
@@ -10,7 +20,7 @@ end
 local function epoch_of(state_key, messages_key, candidate)
   local known = redis.pcall('HMGET', state_key, 'epoch', 'history', 'seq')
   -- What is none of ours is lost as well.
-  local is_ours = not known.err and known[1] and string.match(known[3] or '', '^%d+$') and #known[3] < 16
+  local is_ours = not is_foreign(known) and known[1] and string.match(known[3] or '', '^%d+$') and #known[3] < 16
   if is_ours and known[2] == history_of_server() then return known[1] end
   return begin_epoch(state_key, messages_key, candidate)
 end

@@ -41,6 +41,10 @@ local function refused(what, fix)
   return redis.error_reply('ERR invalidate.lua expected ' .. what .. '. Fix: ' .. fix)
 end
 
+local function reason_of(failure)
+  return type(failure) == 'table' and failure.err or tostring(failure)
+end
+
 local function info(section)
   return redis.call('INFO', section)
 end
@@ -163,7 +167,7 @@ for _, entry in ipairs(is_entry and entries or {}) do
   end)
   if not is_done then
     failures = failures + 1
-    failure = type(result) == 'table' and result.err or tostring(result)
+    failure = reason_of(result)
   end
 end
 
@@ -173,14 +177,23 @@ for at, entry in ipairs(is_log and entries or {}) do
   if #told == MOST_TOLD_AT_ONCE or at == #entries then
     local candidate = redis.sha1hex(info('server') .. micros())
     local message = '[' .. table.concat(told, ',') .. ']'
-    local _, _, heard = append(log_key, log_key .. ':m', candidate, prefix .. 'log', WRITER, message, MOST_MESSAGES, KEPT_MS)
-    listening = heard
+    local is_told, result = pcall(function()
+      local _, _, heard =
+        append(log_key, log_key .. ':m', candidate, prefix .. 'log', WRITER, message, MOST_MESSAGES, KEPT_MS)
+      return heard
+    end)
+    if not is_told then
+      return refused('to tell the processes that have copies, and Redis refused: ' .. reason_of(result),
+        'give the user the rights under "Rights" in docs/writers-outside.md, and send the command again; '
+          .. 'what Redis had of the entries is removed.')
+    end
+    listening = result
     told = {}
   end
 end
 
 if failures > 0 then
   return refused('to invalidate ' .. #entries .. ' entries, and Redis refused ' .. failures .. ' of them: '
-    .. failure, 'see what it says, and send the command again.')
+    .. failure, 'see what it says, remove a key that something else has written, and send the command again.')
 end
 return {removed, listening}

@@ -452,6 +452,11 @@ describe('at the end of an application a tag', () => {
     expect(faults.map(({ entity, message }) => [entity, message])).toEqual([
       ['thing', expect.stringMatching(/^1 entries of .* before the application ended/)],
     ]);
+    // Also in the log, where one of its kind has been before.
+    expect(one.warnings.filter((text) => text.includes('CACHE_INVALIDATION_PENDING'))).toEqual([
+      expect.stringContaining('told again'),
+      expect.stringContaining('before the application ended'),
+    ]);
   });
 
   it('does not leave a tag untold silently that is on its way when the application ends', async () => {

@@ -396,39 +396,68 @@ describe('a `tags` that cannot tell', () => {
       },
       'threw RangeError',
     ],
-    ['says a text', () => 'tea', "must return an array of texts, got 'tea' (string)"],
+    [
+      'says a text',
+      () => 'tea',
+      "must return an array of texts that are not empty, got 'tea' (string)",
+    ],
     [
       'says numbers',
       () => [1, 2],
-      'must return an array of texts, got 1 (number) as number 1 of 2',
+      'must return an array of texts that are not empty, got 1 (number) as number 1 of 2',
     ],
     [
       'says a promise',
       () => Promise.resolve(['tea']),
-      'must return an array of texts, got an object',
+      'must return an array of texts that are not empty, got an object',
     ],
   ];
 
   it.each(nonsense)('is told when it %s, and costs the caller nothing', async (_, tags, what) => {
-    const { read, warnings } = setUp();
+    const { read, held, warnings } = setUp();
     const Broken = entity<string>('broken', { ...contract, tags: tags as () => string[] });
     expect(await read(Broken, 'a', () => 'x')).toBe('x');
+    // Nobody could invalidate it.
+    expect(await held(Broken)).toBe('');
     expect(warnings).toEqual([expect.stringContaining('CACHE_CALLBACK_FAILED')]);
     expect(warnings[0]).toContain(
-      `\`tags\` of 'broken' ${what}; the value was treated as one without tags. Fix: look at \`tags\` in the contract of 'broken'.`,
+      `A value of 'broken' was returned but not stored: \`tags\` of 'broken' ${what}, and nobody could invalidate it by them. Fix: look at \`tags\` in the contract of 'broken'.`,
     );
   });
 
-  it('leaves what the loader said of tags', async () => {
+  it('takes away what was there, which is not true any more', async () => {
     const { cache, read, held } = setUp();
-    const Broken = entity<string>('broken', { ...contract, tags: nonsense[0]![1] as () => [] });
-    await read(Broken, 'a', (load) => {
-      load.tags('tea');
-      return 'x';
+    let isBroken = false;
+    const Broken = entity<string>('broken', {
+      ...contract,
+      tags: () => (isBroken ? ('tea' as never) : ['tea']),
     });
-    await cache.invalidateTag('tea');
+    await read(Broken, 'a', () => 'x');
+    expect(await held(Broken)).toBe('a');
+    isBroken = true;
+    await cache.prime(Broken, 'a', async () => 'y');
     expect(await held(Broken)).toBe('');
   });
+
+  it.each([1_000, 1_001])(
+    'does not store a value with more than 1,000 tags, as %s',
+    async (many) => {
+      const { cache, read, held, warnings } = setUp();
+      const Many = entity<string>('many', {
+        ...contract,
+        tags: () => Array.from({ length: many }, (_, n) => `${n}`),
+      });
+      expect(await read(Many, 'a', () => 'x')).toBe('x');
+      expect(await held(Many)).toBe(many === 1_000 ? 'a' : '');
+      if (many > 1_000) {
+        expect(warnings[0]).toContain(
+          "A value of 'many' was returned but not stored: it carries 1001 tags, and 1000 are the most. Fix: give a tag to what is invalidated together, not to each part of it.",
+        );
+      }
+      await cache.invalidateTag('999');
+      expect(await held(Many)).toBe('');
+    },
+  );
 
   it('is not asked for what there is not', async () => {
     const { read, warnings } = setUp();
