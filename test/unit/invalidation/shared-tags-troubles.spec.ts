@@ -1,45 +1,17 @@
-import { entity, invalidate, readThrough, writeThrough } from 'nestjs-cache-contract';
 import { deferred } from '../../support/engine.js';
 import { fleet, settled, told as toldOf } from '../../support/fleet.js';
 import { MemoryLog } from '../../support/memory-store/memory-log.js';
-
-interface Thing {
-  readonly n: number;
-  readonly tags?: readonly string[];
-}
-
-const contract = {
-  maxStaleness: { normal: '5s', incident: '1h' },
-  read: readThrough({ ttl: '1h', jitter: 0, loadTimeout: '2s' }),
-  write: invalidate(),
-} as const;
-const Things = entity<Thing>('thing', { ...contract, tags: ({ tags }) => tags ?? [] });
-const Written = entity<Thing>('written', {
-  ...contract,
-  write: writeThrough(),
-  tags: ({ tags }) => tags ?? [],
-});
-const Pages = entity<number>('page', contract);
-const ALL = [Things, Written, Pages];
-
-async function linked(size = 2, log = new MemoryLog()) {
-  const all = fleet(size, undefined, log);
-  for (const { engine } of all.processes) for (const one of ALL) engine.entities.stateOf(one);
-  await settled();
-  return { ...all, log };
-}
-
-type Process = Awaited<ReturnType<typeof linked>>['processes'][0];
-
-function tagged(...tags: string[]) {
-  const load = async (): Promise<Thing> => ({ n: ++load.runs, tags });
-  load.runs = 0;
-  return load;
-}
-
-function forgetCopies({ engine }: Process): void {
-  for (const one of ALL) engine.entities.stateOf(one).table.clear();
-}
+import {
+  ALL,
+  forgetCopies,
+  linked,
+  Pages,
+  tagged,
+  Things,
+  Written,
+  type Process,
+  type Thing,
+} from '../../support/tagged-fleet.js';
 
 describe('a tag that the log could not be told of', () => {
   it.each(['a tag', 'an entity'])(

@@ -1,49 +1,21 @@
-import { currentLoad, entity, invalidate, readThrough, writeThrough } from 'nestjs-cache-contract';
+import { currentLoad, entity } from 'nestjs-cache-contract';
 import { deferred } from '../../support/engine.js';
 import { fleet, settled, source, told as toldOf } from '../../support/fleet.js';
-import { MemoryLog } from '../../support/memory-store/memory-log.js';
-
-interface Thing {
-  readonly n: number;
-  readonly tags?: readonly string[];
-}
-
-const contract = {
-  maxStaleness: { normal: '5s', incident: '1h' },
-  read: readThrough({ ttl: '1h', jitter: 0, loadTimeout: '2s' }),
-  write: invalidate(),
-} as const;
-const Things = entity<Thing>('thing', { ...contract, tags: ({ tags }) => tags ?? [] });
-const Written = entity<Thing>('written', {
-  ...contract,
-  write: writeThrough(),
-  tags: ({ tags }) => tags ?? [],
-});
-/** Tagged by its loaders, if at all. */
-const Pages = entity<number>('page', contract);
-
-async function linked(size = 2) {
-  const log = new MemoryLog();
-  const all = fleet(size, undefined, log);
-  for (const { engine } of all.processes) {
-    for (const entity of [Things, Pages, Written]) engine.entities.stateOf(entity);
-  }
-  await settled();
-  return { ...all, log };
-}
-
-/** A source of things with tags, each with the number of the load. */
-function tagged(...tags: string[]) {
-  const load = async (): Promise<Thing> => ({ n: ++load.runs, tags });
-  load.runs = 0;
-  return load;
-}
-
-type Process = Awaited<ReturnType<typeof linked>>['processes'][0];
+import {
+  contract,
+  forgetCopies,
+  linked,
+  Pages,
+  tagged,
+  Things,
+  Written,
+  type Process,
+  type Thing,
+} from '../../support/tagged-fleet.js';
 
 /** From the store, and not from a copy. */
-async function fromStore({ engine }: Process, read: () => Promise<unknown>): Promise<unknown> {
-  for (const entity of [Things, Pages, Written]) engine.entities.stateOf(entity).table.clear();
+async function fromStore(process: Process, read: () => Promise<unknown>): Promise<unknown> {
+  forgetCopies(process);
   return read();
 }
 
