@@ -94,6 +94,7 @@ const LOG = [KEYS.log, KEYS.logMessages] as const;
         seq: end.seq + 1,
         writer: 'outside',
         entries: [price('p1'), price('p2')],
+        tags: [],
       },
     ]);
   });
